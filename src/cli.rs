@@ -35,7 +35,7 @@ mod send;
 mod serve;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -129,11 +129,20 @@ fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
     output::print(&script.replace("__subcmd__", "__"))
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+/// Returns the command, and the folder of the configuration that it names.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Cli, PathBuf), clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(arguments)?;
     refuse_blanks(&mut command, &matches)?;
-    Cli::from_arg_matches(&matches)
+    let config = named_config(&matches);
+    let folder = config.and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    Ok((Cli::from_arg_matches(&matches)?, folder))
+}
+
+/// Returns the file of the option `--config`, which most commands have.
+fn named_config(matches: &ArgMatches) -> Option<PathBuf> {
+    let named = matches.try_get_one::<PathBuf>("config").ok().flatten();
+    named.cloned().or_else(|| named_config(matches.subcommand()?.1))
 }
 
 /// Refuses empty values on the command line.
@@ -158,7 +167,7 @@ fn refuse_blanks(command: &mut clap::Command, matches: &ArgMatches) -> Result<()
 
 /// Runs one command and returns its exit code, which is 2 for mistakes in the arguments.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let arguments = match parse(arguments) {
+    let (arguments, folder) = match parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no errors: clap knows where each is printed and how it ends.
@@ -166,6 +175,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // Paths of secrets are relative to it, whichever file names them.
+    let environment = &environment.clone().in_folder(&folder);
     let result = match arguments.command {
         Command::Serve { config, hold } => serve::run(config.as_deref(), hold, environment),
         Command::Demo(arguments) => demo::run(&arguments),

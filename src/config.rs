@@ -3,9 +3,11 @@
 mod admin;
 mod destinations;
 mod environment;
+mod known_keys;
 mod logging;
 mod store_url;
 mod traces;
+mod unknown_variable;
 mod values;
 
 use std::net::SocketAddr;
@@ -18,15 +20,16 @@ use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
 use crate::file::UnreadableFile;
+use crate::mapping_file::location::{FoundFile, Location};
 use crate::mapping_file::settings::{self as mapping_file, BundledSelection};
-use crate::secret::Environment;
+use crate::secret::{self, Environment, PurposedSecret, Secret, SecretPurpose};
 use crate::store::sqlite;
 use crate::telemetry::logs;
 use crate::{delivery, intake, listener};
 pub use admin::{AdminConfig, TokenConfig};
 pub use destinations::{DestinationConfig, DestinationConfigs};
+use environment::Overrides;
 pub use environment::ReadDocuments;
-use environment::overrides;
 pub use traces::TracesConfig;
 use values::{address, depth, duration, networks, set_if_some, size, url};
 
@@ -87,16 +90,48 @@ impl Config {
         let mut config = Config::defaults(environment);
         let (standard, mut read) = TracesConfig::from_environment(environment);
         config.traces = standard;
-        for document in file.into_iter().chain(overrides(environment)) {
+        if let Some(document) = file {
             let mut mistakes = Diagnostics::new();
             config.apply(&document, environment, &mut mistakes);
             read.push((document, mistakes));
+        }
+        if let Some(overrides) = Overrides::read(environment) {
+            let mut mistakes = Diagnostics::new();
+            config.apply(&overrides.document, environment, &mut mistakes);
+            let named = || config.named_variables(&read, &overrides.document);
+            overrides.judge_unknown(named, &mut mistakes);
+            read.push((overrides.document, mistakes));
         }
         for (document, mistakes) in &mut read {
             config.admin.report_equal_secrets(&document.name, mistakes);
             diagnostic::limit(document, mistakes);
         }
         (config, read)
+    }
+
+    /// Returns all secrets, each with what it is for.
+    pub fn secrets(&self) -> Vec<PurposedSecret> {
+        let of = |purpose, secret: &Secret| PurposedSecret { purpose, secret: secret.clone() };
+        let tokens = self.destinations.iter();
+        let token = |(name, to): (&String, &DestinationConfig)| {
+            of(SecretPurpose::Destination(name.clone()), &to.token)
+        };
+        let mut secrets: Vec<PurposedSecret> = tokens.map(token).collect();
+        secrets.push(of(SecretPurpose::Admin, &self.admin.token));
+        let named = self.admin.tokens.iter();
+        secrets.extend(named.map(|it| of(SecretPurpose::AdminToken(it.name.clone()), &it.token)));
+        let headers = self.traces.secrets();
+        secrets.extend(headers.map(|(name, it)| of(SecretPurpose::Header(name.to_owned()), it)));
+        secrets
+    }
+
+    /// Returns the variables that `env:` names in what was read and in the mapping files.
+    fn named_variables(&self, read: &ReadDocuments, variables: &Document) -> Vec<String> {
+        // A folder that cannot be read is reported by whoever needs the files.
+        let found = Location::of(&self.mappings).in_folder().unwrap_or_default();
+        let texts = read.iter().map(|(document, _)| document.text.as_str());
+        let texts = texts.chain([variables.text.as_str()]).chain(found.iter().map(FoundFile::text));
+        texts.flat_map(secret::named_variables).map(str::to_owned).collect()
     }
 
     fn defaults(environment: &Environment) -> Config {
@@ -215,7 +250,6 @@ fn apply_retry(
 mod tests {
     use super::*;
     use crate::diagnostics::report::{OutputStyle, show};
-    use crate::secret::Secret;
 
     pub(super) fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let document = Document { name: "relay.toml".to_owned(), text: text.to_owned() };
@@ -235,7 +269,7 @@ mod tests {
 
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.delivery.retry.give_up_after, Duration::from_hours(72));
-        assert!(matches!(config.destinations[DEFAULT_DESTINATION].token, Secret::Missing(_)));
+        assert!(config.destinations[DEFAULT_DESTINATION].token.value().is_err());
     }
 
     #[test]
@@ -305,10 +339,10 @@ mod tests {
         let config = read(text, &variables).unwrap();
 
         let eu = &config.destinations["eu"];
-        assert!(matches!(eu.token, Secret::Found(_)));
+        assert!(eu.token.value().is_ok());
         assert_eq!((eu.max_in_flight, eu.timeout), (2, Duration::from_secs(9)));
         assert_eq!(config.destinations[DEFAULT_DESTINATION].max_in_flight, 8);
-        assert!(matches!(config.destinations[DEFAULT_DESTINATION].token, Secret::Missing(_)));
+        assert!(config.destinations[DEFAULT_DESTINATION].token.value().is_err());
     }
 
     #[test]
@@ -327,5 +361,27 @@ mod tests {
     fn orchestrator_variables_are_no_settings() {
         assert!(read("", &[("SAVIO_RELAY_PORT", "tcp://10.0.0.1:80")]).is_ok());
         assert!(read("", &[("SAVIO_RELAY_SERVICE_HOST", "10.0.0.1")]).is_ok());
+    }
+
+    #[test]
+    fn misspelled_variable_is_an_error_without_its_value() {
+        let shown = read("", &[("SAVIO_RELAY_SERVER_LISTEN", "hunter2")]).unwrap_err();
+
+        for part in ["the environment:1:3", "SAVIO_RELAY_SERVER__LISTEN"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn variable_that_a_file_names_is_no_setting() {
+        let variables = [("SAVIO_RELAY_SAVIO_TOKEN", "t0k"), ("SAVIO_RELAY_ADMIN__TOKN", "t0k")];
+        let text = "[savio]\ntoken = \"env:SAVIO_RELAY_SAVIO_TOKEN\"\n";
+        assert!(read(text, &variables[..1]).is_ok());
+        assert!(read("", &variables[..1]).is_err());
+
+        let set = ("SAVIO_RELAY_ADMIN__TOKEN", "env:SAVIO_RELAY_ADMIN__TOKN");
+        assert!(read(text, &[variables[0], variables[1], set]).is_ok());
+        assert!(read(text, &variables).is_err());
     }
 }

@@ -2,6 +2,7 @@
 //! accepts it.
 
 mod worker;
+mod active_destination;
 mod job;
 mod attempt;
 mod progress;
@@ -28,11 +29,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::event::{SourceName, WaitingFor};
+use crate::savio::Client;
 use crate::store::{Queue, StoreError};
 pub use attempt::ProbeReport;
 use context::Context;
 pub use context::ProcessContext;
-use gate::PausedBy;
+use gate::{PausedBy, Signal};
 pub use persisted_gate::why_closed_in;
 pub use settings::{Destination, Mappings, Settings};
 use worker::Worker;
@@ -84,6 +86,16 @@ impl Delivery {
     /// Replaces all mappings at once. Events that were mapped before keep their requests.
     pub fn replace_mappings(&self, mappings: Mappings) {
         self.context.replace_mappings(mappings);
+    }
+
+    /// Replaces the client, as after a change of the token. A pause that the old one caused ends once
+    /// Savio accepts the new one.
+    pub async fn replace_client(&self, client: Client, now: Timestamp) -> Result<(), StoreError> {
+        self.context.destination.replace_client(client, now);
+        // If the stored gate cannot be read now, the first call that succeeds makes a probe due.
+        self.context.open(now).await?;
+        self.context.gate.note(&Signal::TokenReplaced, now).await;
+        Ok(())
     }
 
     /// Pauses the destination until `resume`. Requests in flight are finished.

@@ -13,8 +13,10 @@ mod trace_export;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tracing::{info, warn};
 
 use crate::admin::AdminState;
 use crate::config::{Config, DestinationConfigs};
@@ -23,6 +25,7 @@ use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
 use crate::mapping_file::file::MappingFile;
 use crate::parse_memory::ParseMemory;
+use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
 use crate::store::{Sqlite, maintenance};
 use crate::telemetry::metrics::{Counters, Metrics, Reloads};
 use crate::telemetry::traces::Traces;
@@ -30,7 +33,7 @@ use crate::{admin, clock, intake, listener};
 use admin_token::StartTokens;
 use deliveries::{Deliveries, Shared};
 use error::RelayError;
-use reload::Reloader;
+use reload::{Reload, Reloader};
 use source_addresses::SourceAddresses;
 use stop::StopDeadlines;
 use tasks::Tasks;
@@ -45,6 +48,7 @@ pub(crate) struct Relay {
     /// Whether the public URL shows that there is a proxy in front and none is trusted.
     pub(crate) has_unnamed_proxy: bool,
     intake: Arc<Intake>,
+    secrets: Arc<SecretsInUse>,
     deliveries: Deliveries,
     reloads: Reloads,
     traces: Traces,
@@ -63,6 +67,9 @@ impl Relay {
         let traces = trace_export::start(&config.traces).await;
         let mut tasks = Tasks::new(config.delivery.shutdown_timeout);
 
+        let secrets = Arc::new(SecretsInUse::default());
+        secrets.set(config.secrets());
+        secrets.set(files.iter().flat_map(MappingFile::purposed_secrets));
         // One limit for intake, delivery and previews: each of them alone could use all of it.
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
         let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
@@ -97,6 +104,7 @@ impl Relay {
             admin_tokens,
             has_unnamed_proxy,
             intake,
+            secrets,
             deliveries,
             reloads: Reloads::default(),
             traces,
@@ -123,6 +131,7 @@ impl Relay {
         };
         AdminState {
             tokens: Arc::clone(&self.admin_tokens.tokens),
+            secrets: Arc::clone(&self.secrets),
             store: self.store.clone(),
             intake: Arc::clone(&self.intake),
             metrics: Metrics::new(&counters),
@@ -136,6 +145,7 @@ impl Relay {
     /// Replaces all mapping files.
     pub(crate) async fn apply(&self, files: &[MappingFile]) {
         let read = sources(files);
+        self.secrets.set(files.iter().flat_map(MappingFile::purposed_secrets));
         // Before the sources: an event of a new source finds its mapping at once.
         self.deliveries.replace_mappings(files);
         let (old, new) = self.intake.sources.update(|old| merge_with_old(old, &read));
@@ -150,11 +160,57 @@ impl Relay {
         // One future around both waits, so that a stop also cancels it while it waits for the
         // store.
         loop {
-            let set = reloader.next(&self.reloads).await;
-            self.apply(&set.files).await;
-            set.log_applied();
-            self.warn_of_waiting(&set.files).await;
+            let Reload { secrets, set } = reloader.next(&self.reloads).await;
+            self.renew(secrets).await;
+            if let Some(set) = set {
+                self.apply(&set.files).await;
+                set.log_applied();
+                self.warn_of_waiting(&set.files).await;
+            }
         }
+    }
+
+    /// Uses the secrets of the configuration as they are now.
+    async fn renew(&self, secrets: Vec<PurposedSecret>) {
+        for new in secrets {
+            if let Some(warning) = new.secret.warning() {
+                warn!("{warning}");
+            }
+            if self.secrets.differs(&new) {
+                let (purpose, location) = (&new.purpose, new.secret.location());
+                if let Err(reason) = self.use_secret(&new).await {
+                    warn!("{purpose}: the new value of {location} is not used: {reason}");
+                    continue;
+                }
+                info!("{purpose}: the new value of {location} is used");
+            }
+            self.secrets.set([new]);
+        }
+    }
+
+    async fn use_secret(&self, new: &PurposedSecret) -> Result<(), String> {
+        let value = new.secret.value()?;
+        match &new.purpose {
+            SecretPurpose::Destination(name) => self.deliveries.replace_token(name, value).await,
+            SecretPurpose::Admin => {
+                self.check_unique(new)?;
+                self.admin_tokens.replace_main(value);
+                Ok(())
+            }
+            SecretPurpose::AdminToken(name) => {
+                self.check_unique(new)?;
+                self.admin_tokens.replace_named(name, value);
+                Ok(())
+            }
+            SecretPurpose::Header(name) => trace_export::replace_header(&self.traces, name, value),
+            // Applied with its mapping file.
+            SecretPurpose::Source(_) => Ok(()),
+        }
+    }
+
+    fn check_unique(&self, new: &PurposedSecret) -> Result<(), String> {
+        let twin = self.secrets.twin(new);
+        twin.map_or(Ok(()), |it| Err(format!("it is that of {it} too, and each needs its own")))
     }
 
     /// Logs the sources that have queued events and no mapping.

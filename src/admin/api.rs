@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod metrics;
 pub(crate) mod preview;
 pub(crate) mod replays;
+pub(crate) mod secrets;
 pub(crate) mod sources;
 pub(crate) mod stats;
 
@@ -53,6 +54,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Operate, routes!(destinations::probe))
         .routes(Role::Read, routes!(preview::preview))
         .routes(Role::Read, routes!(stats::stats))
+        .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Metrics, routes!(metrics::metrics))
         .routes(Role::Read, routes!(description::description))
         .split_for_parts();

@@ -14,12 +14,15 @@ use crate::delivery::source_pauses::why_source_waits;
 use crate::delivery::waits::{Obstacles, waiting_for};
 use crate::event::{SourceName, WaitingFor};
 use crate::intake::Intake;
+use crate::secret::SecretsInUse;
 use crate::store::{EventSummary, Store};
 use crate::telemetry::metrics::{Counters, Metrics};
 
 /// The parts of the relay that the API shows and changes.
 pub struct AdminState {
     pub tokens: Arc<AdminTokens>,
+    /// The secrets that the relay uses, to be compared.
+    pub secrets: Arc<SecretsInUse>,
     pub store: Arc<dyn Store>,
     pub intake: Arc<Intake>,
     pub metrics: Metrics,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::CommandError;
 use super::{input, output as shown};
 use crate::clock;
+use crate::config::Config;
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
 use crate::diagnostics::report::show;
@@ -18,7 +19,7 @@ use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
-use crate::secret::Environment;
+use crate::secret::{Environment, PurposedSecret, Secret};
 use test_run::ChangedTest;
 use update::Update;
 
@@ -62,14 +63,17 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     // Whoever names files wants to read about each of them.
     let ready = if files.is_empty() { ready_for_setup(&sources) } else { BTreeSet::new() };
     let mut reports = Reports::default();
+    let (own, wrong) = secrets(&config);
+    found += wrong;
     let mut changed = Vec::new();
     for mut source in sources {
         let CheckedFile { shown, is_changed } = check.file(&mut source);
         found += source.mistakes.iter().filter(|mistake| mistake.is_error()).count();
+        found += source.secrets.iter().filter(|secret| secret.wrong().is_some()).count();
         changed.extend(is_changed.then(|| source.document.name.clone()));
         reports.add(&source, &ready, &shown);
     }
-    shown::print(&(reports.text() + &advice(&changed, arguments)))?;
+    shown::print(&(own + &reports.text() + &advice(&changed, arguments)))?;
     if found == 0 { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
@@ -156,6 +160,21 @@ pub(super) fn examine(source: &mut MappingFile, limits: &PayloadLimits) {
     diagnostic::limit(&source.document, &mut source.mistakes);
 }
 
+/// Formats what is wrong or doubtful about the secrets of the configuration, and counts what is wrong.
+fn secrets(config: &Config) -> (String, usize) {
+    let (mut lines, mut wrong) = (String::new(), 0);
+    for PurposedSecret { secret, .. } in config.secrets() {
+        if let Some(reason) = secret.wrong() {
+            lines += &format!("error: {}\n", shown::line(reason));
+            wrong += 1;
+        }
+        if let Some(warning) = secret.warning() {
+            lines += &format!("warning: {}\n", shown::line(&warning));
+        }
+    }
+    (lines, wrong)
+}
+
 /// Reads a file; if that fails, prints the error and returns none.
 fn read(path: &Path) -> Option<Document> {
     let read = Document::read(path);
@@ -214,17 +233,21 @@ fn report(source: &MappingFile, after: &str) -> String {
         1 => "1 test".to_owned(),
         many => format!("{many} tests"),
     };
+    let ok = if source.secrets.iter().any(|it| it.wrong().is_some()) { "wrong" } else { "ok" };
     let off = match source.status(clock::now()) {
         SourceStatus::Live(_) => String::new(),
         SourceStatus::AwaitingSecret(_) => " (waits for its provider's first request)".to_owned(),
         SourceStatus::Off { reason } => format!(" (off: {})", shown::line(&reason)),
     };
     let bundled = if source.is_bundled() { " (bundled)" } else { "" };
-    lines += &format!("{}{bundled}: ok, {tests}{off}\n", shown::line(name));
+    lines += &format!("{}{bundled}: {ok}, {tests}{off}\n", shown::line(name));
     if let Some(note) = source.outdated_copy() {
         lines += &format!("  note: {note}\n");
     }
-    for weakness in source.weaknesses() {
+    for wrong in source.secrets.iter().filter_map(Secret::wrong) {
+        lines += &format!("  error: {}\n", shown::line(wrong));
+    }
+    for weakness in source.weaknesses().into_iter().chain(source.secret_warnings()) {
         lines += &format!("  warning: {}\n", shown::line(weakness.as_ref()));
     }
     lines

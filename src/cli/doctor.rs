@@ -6,6 +6,7 @@ mod finding;
 mod damage;
 mod files;
 mod savio;
+mod secrets;
 mod store;
 mod traces;
 
@@ -39,6 +40,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             store::store(&config, (&sources, arguments.deep), &mut findings).await;
             host::public_url(&config, &sources, &mut findings);
             host::listen(&config, &mut findings).await;
+            secrets::in_use(&config, &sources, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;
             traces::collector(&config, &mut findings).await;
             Ok(())

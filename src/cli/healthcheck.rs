@@ -1,6 +1,6 @@
 //! `healthcheck`: asks the running relay whether it is ready to accept webhooks.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,23 +59,11 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 
 /// Returns the URL at which this machine reaches a relay that listens on the address.
 pub(super) fn local_url(listen: SocketAddr) -> Result<Url, CommandError> {
-    let Some(local) = local_address(listen) else {
+    let Some(local) = input::local_address(listen) else {
         let unknown = "`listen` leaves the port open: say where the relay is with --url";
         return Err(CommandError::InvalidInput(unknown.to_owned()));
     };
     Ok(format!("http://{local}").parse().expect("an address makes a URL"))
-}
-
-/// Returns the address at which this machine reaches a server that listens there; none if that
-/// leaves the port open.
-pub(super) fn local_address(listen: SocketAddr) -> Option<SocketAddr> {
-    // Not every system connects to 0.0.0.0 or [::], which stand for all addresses of the machine.
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    (listen.port() != 0).then_some(SocketAddr::new(ip, listen.port()))
 }
 
 pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {

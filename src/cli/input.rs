@@ -1,5 +1,6 @@
 //! Input of commands: the configuration, mapping files, payloads.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde_json::Value;
@@ -63,6 +64,18 @@ pub(super) fn mapping_file(
 ) -> Result<MappingFile, LocationError> {
     let location = Location::of(&config.mappings);
     location.file(name, &config.destination_names(), environment)
+}
+
+/// Returns the address at which this machine reaches a server that listens there; none if that
+/// leaves the port open.
+pub(super) fn local_address(listen: SocketAddr) -> Option<SocketAddr> {
+    // Not every system connects to 0.0.0.0 or [::], which stand for all addresses of the machine.
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    (listen.port() != 0).then_some(SocketAddr::new(ip, listen.port()))
 }
 
 /// Reads a file, or standard input for `-`.

@@ -10,15 +10,15 @@ use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::error::CommandError;
-use super::healthcheck::local_address;
+use super::input::local_address;
 use crate::config::Config;
 use crate::file;
 use crate::http_client::CallFailure;
 use crate::json;
 use crate::relay::admin_token;
-use crate::secret::Secret;
 
 /// Longest time for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,19 +136,36 @@ impl RelayClient {
 
     /// Reads a resource below `/api/v1/`; names of people belong into `path` by [`segment`].
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.call(Method::GET, path).await
+        self.call(Method::GET, path, None).await
     }
 
     /// Calls a route below `/api/v1/` that takes no body.
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.call(Method::POST, path).await
+        self.call(Method::POST, path, None).await
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, CallError> {
+    /// Calls a route below `/api/v1/` with a body.
+    pub(super) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, CallError> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, CallError> {
         let url = self.address.join("/api/v1/").and_then(|it| it.join(path));
         let url = url.expect("paths are written in this program, their names escaped");
         let request = self.http.request(method, url).timeout(self.timeout);
-        let request = request.bearer_auth(self.token.expose_secret());
+        let mut request = request.bearer_auth(self.token.expose_secret());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         let mut response = request.send().await.map_err(|error| self.failure(error))?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
@@ -202,9 +219,9 @@ fn address(listen: SocketAddr) -> Result<Url, CallError> {
 
 /// Returns the configured token, or the one that the relay generated and wrote at its start.
 fn token(config: &Config) -> Result<(SecretString, String), CallError> {
-    let missing = match &config.admin.token {
-        Secret::Found(token) => return Ok((token.clone(), "this configuration".to_owned())),
-        Secret::Missing(reason) => reason,
+    let missing = match config.admin.token.value() {
+        Ok(token) => return Ok((token.clone(), "this configuration".to_owned())),
+        Err(reason) => reason,
     };
     let path: PathBuf = admin_token::path(config);
     let shown = path.display();

@@ -14,23 +14,27 @@ use super::input::header;
 use super::{input, output, runtime};
 use crate::clock;
 use crate::diagnostics::document::Document;
-use crate::event::Headers;
-use crate::http_client::error_chain;
+use crate::event::{Headers, SourceName};
+use crate::http_client::{CallFailure, error_chain};
 use crate::intake::registry::SourceStatus;
 use crate::intake::signature::{
     Key, SignError, SignedParts, SignedRequest, SigningKey, with_parameters,
 };
 use crate::intake::source::Source;
-use crate::mapping_file::file::{MappingFile, SamplePayload};
+use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::secret::Environment;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Source name, or path of a mapping file
     source: String,
-    /// File with the payload; - for standard input
-    payload: PathBuf,
-    /// URL to post to (default: the relay in the configuration)
+    /// File with the payload; - for standard input (default: the first sample of the mapping's tests)
+    payload: Option<PathBuf>,
+    /// Sample of the mapping's tests to send, by a part of its file's name
+    #[arg(long, value_name = "NAME", conflicts_with = "payload")]
+    sample: Option<String>,
+    /// URL to post to; /hooks/NAME is appended if it is missing (default: the relay in the
+    /// configuration)
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Header of the webhook, if the event's type or id is in one; repeatable
@@ -58,14 +62,21 @@ pub(super) struct RelayResponse {
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = input::config(arguments.config.as_deref(), environment)?;
     let file = input::mapping_file(&arguments.source, &config, environment)?;
-    let source = live_source(&file)?;
-    let body = input::bytes(&arguments.payload)?;
-    let sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
-    let own = || format!("http://{}/hooks/{}", config.listen, source.name);
-    let url = arguments.to.unwrap_or_else(own);
+    let source = signing_source(&file)?;
+    let url = match &arguments.to {
+        Some(to) => hook_url(to, &source.name)?,
+        None => {
+            let unknown =
+                "`server.listen` leaves the port open: name the relay's address with --to";
+            let local = input::local_address(config.listen);
+            let local = local.ok_or_else(|| CommandError::InvalidInput(unknown.to_owned()))?;
+            format!("http://{local}/hooks/{}", source.name)
+        }
+    };
+    let key = signing_key(source, arguments.private_key.as_deref())?;
+    let sample = sample(&arguments, &file)?;
     let public_url = config.intake.public_url.as_deref();
     let signed_url = public_url.map(|it| format!("{it}/hooks/{}", source.name));
-    let key = signing_key(source, arguments.private_key.as_deref())?;
     let webhook = OutgoingWebhook {
         source,
         sample: &sample,
@@ -76,18 +87,133 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let response =
         runtime::block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
     output::print(&format!("{} {}\n", response.status, output::line(&response.body)))?;
+    judge(&response, source, &url)
+}
+
+/// Returns the payload: that of the command line, or a sample of the mapping's tests.
+fn sample(arguments: &Arguments, file: &MappingFile) -> Result<SamplePayload, CommandError> {
+    let own = arguments.headers.iter().cloned();
+    if let Some(payload) = &arguments.payload {
+        return Ok(SamplePayload { headers: own.collect(), body: input::bytes(payload)? });
+    }
+    let test = chosen_test(file, arguments.sample.as_deref())?;
+    let body = file.test_file(&test.payload.text).map_err(CommandError::InvalidInput)?;
+    output::print_error(&announcement(file, test));
+    let headers = test.headers.clone().into_iter().chain(own);
+    Ok(SamplePayload { headers: headers.collect(), body })
+}
+
+/// Returns the test whose payload is sent: the first, or the one with this text in its name.
+fn chosen_test<'f>(
+    file: &'f MappingFile,
+    name: Option<&str>,
+) -> Result<&'f MappingTest, CommandError> {
+    let of_file = output::line(&file.document.name);
+    let Some(first) = file.tests.first() else {
+        let message =
+            format!("{of_file} has no [[test]] with a sample: name a file with a payload");
+        return Err(CommandError::InvalidInput(message));
+    };
+    let Some(name) = name else { return Ok(first) };
+    let found = file.tests.iter().find(|test| sample_name(test).contains(name));
+    found.ok_or_else(|| {
+        let names: Vec<&str> = file.tests.iter().map(sample_name).collect();
+        let message =
+            format!("no sample of {of_file} is called {name}; there are: {}", names.join(", "));
+        CommandError::InvalidInput(message)
+    })
+}
+
+fn sample_name(test: &MappingTest) -> &str {
+    test.payload.text.rsplit('/').next().unwrap_or_default()
+}
+
+fn announcement(file: &MappingFile, sent: &MappingTest) -> String {
+    let name = sample_name(sent);
+    let mut others: Vec<&str> =
+        file.tests.iter().map(sample_name).filter(|other| *other != name).collect();
+    others.dedup();
+    let others = match others.as_slice() {
+        [] => String::new(),
+        others => format!("; others, by --sample: {}", others.join(", ")),
+    };
+    format!("sends the sample {}{}", output::line(name), output::line(&others))
+}
+
+/// Appends `/hooks/NAME` to a URL that does not name a source, and says so.
+fn hook_url(to: &str, source: &SourceName) -> Result<String, CommandError> {
+    let parsed = Url::parse(to).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let Some(mut url) = parsed.filter(Url::has_host) else {
+        let message = format!(
+            "--to {to} is not a URL: write it whole, such as https://relay.example.com/hooks/{source}"
+        );
+        return Err(CommandError::InvalidInput(message));
+    };
+    let segments: Vec<&str> = url.path().split('/').filter(|it| !it.is_empty()).collect();
+    match segments.as_slice() {
+        // Any path below `hooks` names a source.
+        [.., "hooks", _] => return Ok(to.to_owned()),
+        [base @ .., "hooks"] | [base @ ..] => {
+            let base: String = base.iter().map(|segment| format!("/{segment}")).collect();
+            url.set_path(&format!("{base}/hooks/{source}"));
+        }
+    }
+    output::print_error(&format!("posts to {url}"));
+    Ok(url.into())
+}
+
+/// Says what the status means, where the reason stands, and what to do.
+fn judge(response: &RelayResponse, source: &Source, url: &str) -> Result<(), CommandError> {
+    let name = &source.name;
+    let refused = |what: &str| {
+        let message = format!(
+            "the relay at {url} answered {}: {what}. Its log says why, and so does \
+             /api/v1/rejected?source={name} of its admin API, with a hint",
+            response.status
+        );
+        CommandError::InvalidInput(message)
+    };
     match response.status {
         200..=299 => Ok(()),
-        500.. => Err(CommandError::Failed("the relay could not accept it".to_owned())),
-        _ => Err(CommandError::InvalidInput("the relay refused it".to_owned())),
+        401 | 403 => Err(refused(&format!(
+            "the signature does not fit, so its secret for {name} is another than this shell's"
+        ))),
+        404 => Err(CommandError::InvalidInput(format!(
+            "the relay at {url} answered 404: it has no source {name}, or the path is another"
+        ))),
+        503 => Err(CommandError::Failed(format!(
+            "the relay at {url} answered 503: {name} is off there, or it cannot store now; its table \
+             at startup and `savio-relay doctor` there say why"
+        ))),
+        500.. => Err(CommandError::Failed(format!(
+            "the relay at {url} answered {}: it could not accept the webhook",
+            response.status
+        ))),
+        _ => Err(refused("it does not accept the webhook")),
     }
 }
 
-fn live_source(file: &MappingFile) -> Result<&Source, CommandError> {
-    if let SourceStatus::Off { reason } = file.status(clock::now()) {
-        return Err(CommandError::InvalidInput(format!("the source is off: {reason}")));
+/// Returns the source if this shell has what signing needs. Whether the relay has it is not known.
+fn signing_source(file: &MappingFile) -> Result<&Source, CommandError> {
+    let Some(source) = file.source.as_deref() else {
+        let message = format!(
+            "{} has mistakes: `savio-relay check` shows them",
+            output::line(&file.document.name)
+        );
+        return Err(CommandError::InvalidInput(message));
+    };
+    let name = &source.name;
+    match file.status(clock::now()) {
+        SourceStatus::Live(_) => Ok(source),
+        SourceStatus::Off { reason } => Err(CommandError::InvalidInput(format!(
+            "this shell lacks the secret with which to sign for {name}: {reason}. Set it here to the \
+             value that the relay has, and send again"
+        ))),
+        SourceStatus::AwaitingSecret(_) => Err(CommandError::InvalidInput(format!(
+            "{name} waits for the first request of its provider, which brings the secret: there is \
+             none to sign with yet"
+        ))),
     }
-    file.source.as_deref().ok_or(CommandError::AlreadyReported)
 }
 
 /// Returns the key that signs like the provider; none if the source needs no secret.
@@ -113,15 +239,26 @@ fn signing_key(
     })
 }
 
-fn failure(error: &reqwest::Error) -> CommandError {
-    let message = error_chain(error);
+fn failure(error: reqwest::Error, url: &str) -> CommandError {
     // A request that cannot be built has an invalid URL or header, which come from the command
     // line.
-    if error.is_builder() {
-        CommandError::InvalidInput(message)
-    } else {
-        CommandError::Failed(message)
+    let parsed = Url::parse(url).ok().filter(|_| !error.is_builder());
+    let Some(url) = parsed else {
+        let message = format!(
+            "no request can be made of this: {}; look at --to and --header",
+            error_chain(&error.without_url())
+        );
+        return CommandError::InvalidInput(message);
+    };
+    let address = url.origin().ascii_serialization();
+    let failure = CallFailure::of(error, &url);
+    if failure.is_refused {
+        return CommandError::Failed(format!(
+            "nothing listens at {address}: start the relay with `savio-relay serve`, or name its \
+             address with --to"
+        ));
     }
+    CommandError::Failed(format!("the relay at {address} cannot be reached: {failure}"))
 }
 
 pub(super) fn client(url: &str) -> Result<Client, CommandError> {
@@ -160,9 +297,10 @@ impl PreparedWebhook {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let answer = request.send().await.map_err(|error| failure(&error))?;
+        let failed = |error: reqwest::Error| failure(error, &self.url);
+        let answer = request.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
-        Ok(RelayResponse { status, body: answer.text().await.map_err(|error| failure(&error))? })
+        Ok(RelayResponse { status, body: answer.text().await.map_err(failed)? })
     }
 }
 

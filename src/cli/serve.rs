@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::error::CommandError;
 use super::input;
 use super::runtime::{self, stopped};
+use crate::config::Config;
 use crate::relay::Relay;
 use crate::relay::reload::Reloader;
 use crate::secret::Environment;
@@ -23,6 +24,7 @@ pub(super) fn run(
 ) -> Result<(), CommandError> {
     let mut config = input::config(path, environment)?;
     config.store.restored_events = if hold { RestoredEvents::Hold } else { RestoredEvents::Send };
+    refuse_wrong_secrets(&config)?;
     telemetry::logs::start(&config.log);
     let format = config.log.format;
     // After the log is set up, in which a failure is reported, and before any connection.
@@ -35,7 +37,9 @@ pub(super) fn run(
         let files = input::mapping_files(&config, environment)?;
         startup_report::show_mistakes(&files, format);
         startup_report::warn_of_file_system(config.store.folder());
+        let warnings = startup_report::secret_warnings(&config);
         let relay = Relay::start(config, &files).await?;
+        startup_report::warn_of_secrets(&warnings);
         startup_report::log_restored(relay.store.restored, hold);
         startup_report::print(&relay, &files, format).await;
         relay.warn_of_waiting(&files).await;
@@ -52,6 +56,17 @@ pub(super) fn run(
         let stopped = relay.stop().await;
         result.and(stopped.map_err(CommandError::from))
     })
+}
+
+/// Fails if a secret of the configuration has a value that cannot be used. A missing one is no reason
+/// not to start: webhooks are stored until it is set.
+fn refuse_wrong_secrets(config: &Config) -> Result<(), CommandError> {
+    let secrets = config.secrets();
+    let wrong: Vec<&str> = secrets.iter().filter_map(|it| it.secret.wrong()).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::InvalidInput(wrong.join("; ")))
 }
 
 /// Limit of open files that the relay requests, more than all connections, the store and watched

@@ -14,7 +14,7 @@ use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::delivery::why_closed_in;
 use crate::event::{SourceName, State, WaitKind, WaitingFor};
 use crate::mapping_file::file::MappingFile;
-use crate::secret::{Environment, Secret};
+use crate::secret::Environment;
 use crate::store::{Archive, EventFilter, PageRequest, Sqlite};
 
 /// A destination, as the admin API describes it.
@@ -79,9 +79,9 @@ pub(super) async fn destinations(
     let now = clock::now();
     let mut destinations = Vec::new();
     for (name, to) in &config.destinations {
-        let waiting = match &to.token {
-            Secret::Found(_) => why_closed_in(&store, name, now).await?,
-            Secret::Missing(reason) => {
+        let waiting = match to.token.value() {
+            Ok(_) => why_closed_in(&store, name, now).await?,
+            Err(reason) => {
                 Some(WaitingFor::open_ended(WaitKind::NoToken, format!("no token: {reason}")))
             }
         };

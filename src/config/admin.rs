@@ -105,10 +105,8 @@ impl AdminConfig {
 }
 
 fn are_equal(one: &Secret, other: &Secret) -> bool {
-    match (one, other) {
-        (Secret::Found(one), Secret::Found(other)) => one.expose_secret() == other.expose_secret(),
-        (Secret::Missing(_), _) | (_, Secret::Missing(_)) => false,
-    }
+    let both = one.value().ok().zip(other.value().ok());
+    both.is_some_and(|(one, other)| one.expose_secret() == other.expose_secret())
 }
 
 fn role_names() -> String {

@@ -1,43 +1,77 @@
 //! Environment variables that override settings, rewritten as a TOML document.
 
-use std::iter;
+use std::ops::Range;
 
+use super::known_keys::{self, KnownKey, ValueKind};
+use super::unknown_variable;
 use crate::diagnostics::document::Document;
-use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::Diagnostics;
 use crate::secret::Environment;
 
 /// The documents that were read, each with its mistakes.
 pub type ReadDocuments = Vec<(Document, Diagnostics)>;
 
-const PREFIX: &str = "SAVIO_RELAY_";
+pub(super) const PREFIX: &str = "SAVIO_RELAY_";
 
-/// Returns the variables as a document, so that a mistake in one is shown like one in a file.
-pub(super) fn overrides(environment: &Environment) -> Option<Document> {
-    let lines: Vec<String> = environment
-        .iter()
-        .filter_map(|(variable, value)| {
-            let name = variable.strip_prefix(PREFIX)?.to_lowercase();
-            let path = match name.split_once("__") {
-                // These sections have tables inside: `DESTINATIONS__EU__TOKEN`,
-                // `TRACES__HEADERS__KEY`.
-                Some((section @ ("destinations" | "traces"), rest)) => {
-                    iter::once(section).chain(rest.splitn(2, "__")).map(toml_key).collect()
-                }
-                Some((section, key)) => vec![toml_key(section), toml_key(key)],
-                // For a service called savio-relay, Kubernetes sets SAVIO_RELAY_PORT and others,
-                // which must not be errors. Only a name that resembles a key without a section
-                // counts.
-                None => nearest(&name, ["mappings", "shipped_mappings"])
-                    .map(|_| vec![toml_key(&name)])?,
-            };
-            let (key, value) = (path.join("."), toml_value(value));
-            // A comment ends with its line, and takes no control characters.
-            Some(format!("{key} = {value} # {}\n", variable.escape_default()))
-        })
-        .collect();
-    (!lines.is_empty())
-        .then(|| Document { name: "the environment".to_owned(), text: lines.concat() })
+/// The variables as a document, so that a mistake in one is shown like one in a file.
+pub(super) struct Overrides {
+    pub(super) document: Document,
+    keys: Vec<KnownKey>,
+    /// Variables that are no setting, with their place in the document.
+    unknown: Vec<(String, Range<usize>)>,
+}
+
+impl Overrides {
+    /// Reads all variables that begin as settings do; none if there are none.
+    pub(super) fn read(environment: &Environment) -> Option<Overrides> {
+        let mut variables =
+            environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).peekable();
+        variables.peek()?;
+        let document = Document { name: "the environment".to_owned(), text: String::new() };
+        let mut overrides = Overrides { document, keys: known_keys::all(), unknown: Vec::new() };
+        for (variable, value) in variables {
+            overrides.take(variable, value);
+        }
+        Some(overrides)
+    }
+
+    fn take(&mut self, variable: &str, value: &str) {
+        let name = variable.trim_start_matches(PREFIX).to_lowercase();
+        let parts: Vec<&str> = name.split("__").collect();
+        let text = &mut self.document.text;
+        // A comment ends with its line, and takes no control characters.
+        let shown = variable.escape_default();
+        match self.keys.iter().find_map(|key| Some((key.matched(&parts)?, key.kind))) {
+            Some((path, kind)) if kind != ValueKind::Tables => {
+                let path: Vec<String> = path.iter().map(|part| toml_key(part)).collect();
+                *text += &format!("{} = {} # {shown}\n", path.join("."), toml_value(kind, value));
+            }
+            // Without its value: it may be a secret of somebody else.
+            Some(_) | None => {
+                let start = text.len() + 2;
+                *text += &format!("# {shown}\n");
+                self.unknown.push((variable.to_owned(), start..text.len() - 1));
+            }
+        }
+    }
+
+    /// Reports the variables that are no setting. `named` returns the variables that files name, and
+    /// is only called if there are any.
+    pub(super) fn judge_unknown(
+        &self,
+        named: impl FnOnce() -> Vec<String>,
+        mistakes: &mut Diagnostics,
+    ) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        let named = named();
+        for (variable, place) in &self.unknown {
+            if !named.contains(variable) {
+                mistakes.extend(unknown_variable::judge(variable, place.clone(), &self.keys));
+            }
+        }
+    }
 }
 
 /// Writes a part of a variable's name as a key, in quotes if TOML requires them.
@@ -50,8 +84,21 @@ fn toml_key(part: &str) -> String {
     toml_string(part)
 }
 
-/// Writes a variable's value as TOML: a number or boolean as it is, anything else as a string.
-fn toml_value(value: &str) -> String {
+/// Writes a variable's value as TOML. A list is `a,b`.
+fn toml_value(kind: ValueKind, value: &str) -> String {
+    match kind {
+        ValueKind::Text | ValueKind::Tables => toml_string(value),
+        ValueKind::Bare => bare(value),
+        ValueKind::BooleanOrList if value.trim().parse::<bool>().is_ok() => value.trim().to_owned(),
+        ValueKind::List | ValueKind::BooleanOrList => {
+            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+            format!("[{}]", items.map(toml_string).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// Writes a number or boolean as it is, and anything else as a string, which is reported as such.
+fn bare(value: &str) -> String {
     let is_whole = value.parse::<i64>().is_ok_and(|whole| whole.to_string() == value);
     if is_whole || value.parse::<bool>().is_ok() || is_decimal(value) {
         return value.to_owned();
@@ -88,10 +135,14 @@ mod tests {
     use super::*;
     use crate::diagnostics::table;
 
+    fn overrides(variables: &[(&str, &str)]) -> Overrides {
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Overrides::read(&pairs.collect()).unwrap()
+    }
+
     /// Returns the sections that these variables set.
     fn read(variables: &[(&str, &str)]) -> toml::Table {
-        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let document = overrides(&pairs.collect()).unwrap();
+        let document = overrides(variables).document;
         let mut mistakes = Diagnostics::new();
         table::parse(&document, &mut mistakes);
         assert!(mistakes.is_empty(), "{:?}: {mistakes:?}", document.text);
@@ -119,11 +170,13 @@ mod tests {
         for part in others {
             for section in ["STORE", "TRACES", "TRACES__HEADERS", "DESTINATIONS__EU", part] {
                 let name = format!("SAVIO_RELAY_{section}__{part}");
+                let variables = [("SAVIO_RELAY_SERVER__LISTEN", "[::1]:1"), (&name, "x")];
 
-                let sections = read(&[("SAVIO_RELAY_SERVER__LISTEN", "[::1]:1"), (&name, "x")]);
+                let sections = read(&variables);
 
                 assert_eq!(sections["server"]["listen"].as_str(), Some("[::1]:1"), "{name:?}");
-                assert_eq!(sections.len(), 2, "{name:?}: {sections:?}");
+                let unknown = overrides(&variables).unknown.len();
+                assert_eq!(sections.len() + unknown, 2, "{name:?}: {sections:?}");
             }
         }
     }
@@ -137,5 +190,20 @@ mod tests {
 
         assert_eq!(sections["destinations"]["eu"]["max_in_flight"].as_integer(), Some(2));
         assert_eq!(sections["traces"]["headers"]["x-key.a"].as_str(), Some("env:KEY"));
+    }
+
+    #[test]
+    fn list_is_written_with_commas() {
+        let check = |value: &str, expected: &[&str]| {
+            let sections = read(&[("SAVIO_RELAY_SERVER__TRUSTED_PROXIES", value)]);
+            let list = sections["server"]["trusted_proxies"].as_array().unwrap();
+            let list: Vec<&str> = list.iter().filter_map(toml::Value::as_str).collect();
+            assert_eq!(list, expected, "{value:?}");
+        };
+        check("10.0.0.0/8", &["10.0.0.0/8"]);
+        check("127.0.0.1, ::1 ,10.0.0.0/8,", &["127.0.0.1", "::1", "10.0.0.0/8"]);
+        check("", &[]);
+        assert_eq!(toml_value(ValueKind::BooleanOrList, "false"), "false");
+        assert_eq!(toml_value(ValueKind::BooleanOrList, "form,jira"), "[\"form\", \"jira\"]");
     }
 }

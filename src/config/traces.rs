@@ -72,7 +72,7 @@ impl TracesConfig {
     // They may be meant for other programs on the machine.
     pub(super) fn from_environment(environment: &Environment) -> (TracesConfig, ReadDocuments) {
         let is = |name, value: &str| {
-            environment.get(name).is_some_and(|it: &String| it.eq_ignore_ascii_case(value))
+            environment.get(name).is_some_and(|it| it.eq_ignore_ascii_case(value))
         };
         let is_disabled = is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none");
         let mut read = Vec::new();
@@ -140,6 +140,11 @@ impl TracesConfig {
         }
     }
 
+    /// Returns the secrets of the configured headers, each with the header's name.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.headers.iter().map(|(name, secret)| (name.as_str(), secret))
+    }
+
     /// Returns where spans are sent; `None` if no traces are configured. Fails with the reason if a
     /// header cannot be sent.
     pub fn target(&self) -> Result<Option<Target>, String> {
@@ -176,7 +181,7 @@ impl InvalidEndpoint {
 
 /// Returns a variable that is set. An empty one counts as not set, as in the specification.
 fn variable<'e>(name: &str, environment: &'e Environment) -> Option<&'e str> {
-    environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    environment.get(name).map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// Parses the URL of a collector, and adds the path of traces to it.
@@ -231,8 +236,8 @@ fn read_endpoint(
 fn read_headers((name, text): (&str, &str), read: &mut ReadDocuments) -> CollectorHeaders {
     let mut headers = CollectorHeaders::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        if let Some((name, value)) = parse_header(pair) {
-            headers.insert(name.to_string(), Secret::Found(value));
+        if let Some((header, value)) = parse_header(pair) {
+            headers.insert(header.to_string(), Secret::part_of_variable(name, value));
         } else {
             let (document, place) = document_of(name, text);
             let mistake = Diagnostic::warning(place, "a header is left out that cannot be read")
@@ -258,11 +263,13 @@ fn document_of(name: &str, text: &str) -> (Document, Range<usize>) {
 }
 
 fn header(name: &str, secret: &Secret) -> Result<(HeaderName, HeaderValue), String> {
-    let value = match secret {
-        Secret::Found(value) => value,
-        Secret::Missing(reason) => return Err(reason.clone()),
+    let value = secret.value().map_err(str::to_owned)?;
+    let unfit = |_| {
+        format!(
+            "{}: no HTTP header can carry it, as `{name}` of [traces] should",
+            secret.location()
+        )
     };
-    let unfit = |_| format!("no HTTP header can carry what is set for {name}");
     let name = name.parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
     let mut value = HeaderValue::try_from(value.expose_secret()).map_err(unfit)?;
     // Keeps it out of debug output of the HTTP client.

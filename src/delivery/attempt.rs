@@ -36,7 +36,7 @@ pub(super) async fn judge(
 ) -> Progress {
     let verdict = verdict(context, plan, &sent).await;
     if let Some(signal) = &verdict.signal {
-        context.gate.note(signal, clock.now()).await;
+        note(context, signal, (sent.at, clock.now())).await;
     }
     if verdict.outcome == Outcome::Done {
         context.feature_requests.confirm(plan.request(sent.position), clock.now());
@@ -50,6 +50,16 @@ pub(super) async fn judge(
         log(context, plan, attempt, &summary);
     }
     progress
+}
+
+/// Changes the gate by the conclusion from an answer to a request of the first time.
+async fn note(context: &Context, signal: &Signal, (sent_at, now): (Timestamp, Timestamp)) {
+    context.gate.note(signal, now).await;
+    // The answer may be to the old token: the new one would wait for the next probe because of it.
+    let is_wrong = matches!(signal, Signal::Misconfigured { .. });
+    if is_wrong && context.destination.was_replaced_since(sent_at) {
+        context.gate.note(&Signal::TokenReplaced, now).await;
+    }
 }
 
 async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> Verdict {
@@ -80,7 +90,7 @@ pub(super) async fn probe(context: &Context, now: Timestamp) {
         Ok(()) => Signal::ProbePassed,
         Err(reason) => Signal::Misconfigured { reason },
     };
-    context.gate.note(&signal, clock.now()).await;
+    note(context, &signal, (now, clock.now())).await;
 }
 
 /// Result of a probe that a person ordered.
@@ -106,7 +116,7 @@ pub(super) async fn probe_for_person(context: &Context, now: Timestamp) -> Probe
         }
     };
     if let Some(signal) = signal {
-        context.gate.note(&signal, clock.now()).await;
+        note(context, &signal, (now, clock.now())).await;
     }
     let is_open = context.gate.closed(clock.now()).is_none();
     ProbeReport { answer, resumed: was_closed.is_some() && is_open }
@@ -146,12 +156,12 @@ fn log(context: &Context, plan: &RequestPlan, attempt: &Attempt, summary: &str) 
 fn trace(context: &Context, plan: &RequestPlan, sent: &SentRequest, verdict: &Verdict) {
     let Some(parent) = plan.span else { return };
     let request = plan.request(sent.position).kind;
-    let client = context.destination.client.as_ref();
+    let client = context.destination.client();
     let span = AttemptSpan {
         at: sent.at,
         ms: sent.ms,
         request,
-        url: client.ok().map(|client| client.url(request)),
+        url: client.as_ref().as_ref().ok().map(|client| client.url(request)),
         destination: &context.destination.name,
         number: plan.attempt_number(),
         outcome: verdict.outcome,

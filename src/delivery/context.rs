@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::active_destination::ActiveDestination;
 use super::claims::ClaimTable;
 use super::feature_requests::FeatureRequests;
 use super::gate::Signal;
@@ -32,7 +33,7 @@ pub struct ProcessContext {
 pub(super) struct Context {
     pub(super) process: ProcessContext,
     pub(super) store: Arc<dyn Queue>,
-    pub(super) destination: Destination,
+    pub(super) destination: ActiveDestination,
     pub(super) settings: Settings,
     pub(super) claims: ClaimTable,
     pub(super) gate: PersistedGate,
@@ -54,7 +55,7 @@ impl Context {
             gate: PersistedGate::new(store.clone(), &destination.name, settings.gate.clone()),
             feature_requests: FeatureRequests::new(),
             store,
-            destination,
+            destination: ActiveDestination::new(destination),
             settings,
             mappings: RwLock::default(),
             mappings_replaced: Notify::new(),
@@ -64,7 +65,8 @@ impl Context {
     /// Reads the stored pauses and the stored gate at the first call, and lets the gate follow the
     /// clock.
     pub(super) async fn open(&self, now: Timestamp) -> Result<(), StoreError> {
-        let missing = self.destination.client.as_ref().err().map(String::as_str);
+        let client = self.destination.client();
+        let missing = client.as_ref().as_ref().err().map(String::as_str);
         self.process.pauses.open(&*self.store).await?;
         // At a start, so that the destination is paused before a first request would send the token
         // in clear text.

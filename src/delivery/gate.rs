@@ -70,6 +70,8 @@ pub enum Signal {
     Forbidden { reason: String },
     /// Savio accepted the token when a probe was sent.
     ProbePassed,
+    /// The token was replaced, and nothing is known about the new one.
+    TokenReplaced,
 }
 
 /// State of the gate, which is stored and survives a restart.
@@ -293,6 +295,14 @@ impl Gate {
                 self.close_breaker();
                 if self.is_paused_by_answer() {
                     self.by_relay = None;
+                }
+            }
+            // Any pause by the relay, since all of them concern the old token or its absence. It
+            // ends when the probe passes, not before.
+            Signal::TokenReplaced => {
+                self.forbidden = 0;
+                if let Some(pause) = &mut self.by_relay {
+                    pause.ends = ResumeOn::Probe(Wait::new(now, now));
                 }
             }
         }

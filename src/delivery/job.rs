@@ -152,7 +152,8 @@ impl<'c> Job<'c> {
     async fn map_and_link(&self, unmapped: Unmapped) -> Result<MappedRequests, NextStep> {
         let Context { feature_requests, destination, gate, .. } = self.context;
         let mapped = self.map(unmapped).await?;
-        let reader = TitleReader { client: &destination.client, gate, clock: &self.clock };
+        let client = &destination.client();
+        let reader = TitleReader { client, gate, clock: &self.clock };
         feature_requests.link(mapped, &reader).await
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{gate, outcome};
-use crate::event::{Request, SourceName};
+use crate::event::SourceName;
 use crate::mapping::Mapping;
-use crate::savio::{Client, SendResult};
+use crate::savio::Client;
 
 /// The mapping of each source. Events of a source without one wait.
 pub type Mappings = BTreeMap<SourceName, Arc<Mapping>>;
@@ -42,29 +42,4 @@ pub struct Destination {
     /// An error is the reason why nothing can be sent, for which the destination is paused.
     pub client: Result<Client, String>,
     pub max_in_flight: usize,
-}
-
-impl Destination {
-    pub(super) async fn send(&self, request: &Request) -> SendResult {
-        match &self.client {
-            Ok(client) => client.send(request).await,
-            Err(reason) => SendResult::NotSent { reason: reason.clone() },
-        }
-    }
-
-    pub(super) async fn probe(&self) -> Result<(), String> {
-        match &self.client {
-            Ok(client) => client.probe().await.map_err(|error| error.reason),
-            Err(reason) => Err(reason.clone()),
-        }
-    }
-
-    /// Fails if the token must not be sent to the address as it resolves now. Without a client no
-    /// token is sent.
-    pub(super) async fn permitted(&self) -> Result<(), String> {
-        match &self.client {
-            Ok(client) => client.permitted().await,
-            Err(_) => Ok(()),
-        }
-    }
 }

@@ -11,6 +11,16 @@ pub(crate) fn nearest<'a>(
     // A third of the word: more edits would suggest names that have nothing in common with it. One
     // more for a separator, which people write as another or leave out.
     let distance_max = (length / 3).max(1) + usize::from(word.contains(['-', '_']));
+    nearest_within(word, candidates, distance_max)
+}
+
+/// Returns the nearest candidate that is at most so many edits away.
+pub(crate) fn nearest_within<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    distance_max: usize,
+) -> Option<&'a str> {
+    let length = word.chars().count();
     candidates
         .into_iter()
         // Cheap, and excludes most: the distance of long words takes time by the product of their

@@ -10,7 +10,7 @@ use super::bundle::{self, CopyState};
 pub use super::export_columns::{ExportColumns, Heading};
 pub use super::import_rules::{ColumnsError, ExportRecord, ImportRules};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
-use super::secrets::{SecretLack, SecretNote};
+use super::secrets::{SecretLack, SecretLookup, SecretNote};
 use super::{sample, secrets};
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
@@ -28,7 +28,7 @@ use crate::intake::signature::Signature;
 use crate::intake::source::{Source, ValueLookup};
 use crate::mapping::{self, AnswerRules, Extractor, Mapping, Patterns};
 use crate::rate::Rate;
-use crate::secret::Environment;
+use crate::secret::{Environment, PurposedSecret, Secret, SecretPurpose};
 
 /// Where a mapping file was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub struct MappingFile {
     destination: Option<SpannedText>,
     pub tests: Vec<MappingTest>,
     pub import: ImportRules,
-    /// The secrets that it names, such as `env:NAME`, in its order.
-    secrets: Vec<String>,
+    /// The secrets that it names and no other file claims, in their order.
+    pub secrets: Vec<Secret>,
     /// Notes on secrets that are missing or cannot be used.
     secret_notes: Vec<SecretNote>,
     /// File for the secret that the provider will send in a handshake.
@@ -119,13 +119,13 @@ impl MappingFile {
             origin: Origin::Disk,
             mistakes,
             name,
-            secrets: parsed.secrets.iter().flatten().map(|secret| secret.named.clone()).collect(),
             mapping: Arc::new(parsed.mapping),
             source: source.filter(|_| usable).map(Arc::new),
             destination: parsed.destination,
             tests: parsed.tests,
             import: parsed.import,
             secret_notes: secret_notes.unwrap_or_default(),
+            secrets: parsed.secrets.into_iter().flatten().map(|named| named.secret).collect(),
             awaited_secret,
         }
     }
@@ -217,10 +217,14 @@ impl MappingFile {
             && self.source.as_ref().is_some_and(|source| source.keys.is_empty())
     }
 
+    fn secret_names(&self) -> Vec<String> {
+        self.secrets.iter().map(|secret| secret.location().reference()).collect()
+    }
+
     /// Returns the secrets that the file names, such as `env:NAME`.
     pub(crate) fn named_secrets(&self) -> Vec<String> {
         if self.source.is_some() {
-            return self.secrets.clone();
+            return self.secret_names();
         }
         // The file has mistakes, which may keep `secrets` from being read. What its text has in
         // quotes counts too: with this file's secret no other source should go live meanwhile.
@@ -231,7 +235,7 @@ impl MappingFile {
 
     /// Leaves each secret out that a file of the folder names, given with the files' names.
     pub(super) fn leave_secrets_to(&mut self, owners: &BTreeMap<String, String>) {
-        for (position, named) in self.secrets.iter().enumerate() {
+        for (position, named) in self.secret_names().iter().enumerate() {
             let Some(owner) = owners.get(named) else { continue };
             if let Some(source) = &mut self.source {
                 Arc::make_mut(source).keys.retain(|key| key.position != position);
@@ -241,6 +245,7 @@ impl MappingFile {
             let text = format!("{owner} uses its secret, {secret}");
             self.secret_notes.push(SecretNote { position, text, lack: SecretLack::LeftToFolder });
         }
+        self.secrets.retain(|secret| !owners.contains_key(&secret.location().reference()));
     }
 
     /// Reads a payload or expectation of a test by its path relative to the mapping file. What is
@@ -278,12 +283,28 @@ impl MappingFile {
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let Some(source) = &self.source else { return Vec::new() };
         let mut warnings = self.secret_texts();
+        warnings.extend(self.secret_warnings());
         for key in source.keys.iter().filter(|key| !key.is_valid_at(now)) {
             let day = key.until.map(|day| day.to_string()).unwrap_or_default();
             warnings.push(format!("secret {} ended after {day}", key.position + 1));
         }
         warnings.extend(self.weaknesses());
         warnings
+    }
+
+    /// Returns its secrets with what they are for.
+    pub fn purposed_secrets(&self) -> impl Iterator<Item = PurposedSecret> {
+        let of = |name: &SourceName| SecretPurpose::Source(name.to_string());
+        let purpose = self.name.as_ref().map(of);
+        let secrets = purpose
+            .into_iter()
+            .flat_map(|it| self.secrets.iter().map(move |secret| (it.clone(), secret)));
+        secrets.map(|(purpose, secret)| PurposedSecret { purpose, secret: secret.clone() })
+    }
+
+    /// Returns what is wrong with secrets that are used all the same.
+    pub fn secret_warnings(&self) -> impl Iterator<Item = String> {
+        self.secrets.iter().filter_map(Secret::warning)
     }
 
     /// Returns the weaknesses of its signature and its handshakes.
@@ -314,6 +335,9 @@ impl ParsedFile {
             check_provider(named, mistakes);
         }
         let provider = Provider::read(file, mistakes);
+        let signature = provider.signature.as_ref();
+        let lookup = environment.map(|environment| SecretLookup { environment, signature });
+        let secrets = secrets::read(file, lookup, mistakes);
         let answers = file.table("answers", mistakes);
         let answers = answers.map(|answers| AnswerRules::compile(answers, &patterns, mistakes));
         let import = file.table("import", mistakes);
@@ -321,7 +345,7 @@ impl ParsedFile {
         ParsedFile {
             provider_name: named.map(|named| named.text),
             provider,
-            secrets: secrets::read(file, environment, mistakes),
+            secrets,
             events: mapping::events(file, mistakes),
             rate: file.rate("rate", mistakes),
             destination: file.text("destination", mistakes),
@@ -332,7 +356,7 @@ impl ParsedFile {
         }
     }
 
-    /// Returns the source and notes on its secrets.
+    /// Returns the source and the reasons why secrets are missing.
     fn source(
         &self,
         name: SourceName,

@@ -184,6 +184,10 @@ impl FoundFile {
         stem.to_string_lossy().into_owned()
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.document.text
+    }
+
     /// Reads the file and checks it against the names of the destinations.
     fn read<'n>(
         self,

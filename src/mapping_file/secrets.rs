@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::civil::Date;
+use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -12,12 +13,18 @@ use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, as_text, wr
 use crate::intake::signature::{Key, Signature};
 use crate::secret::{self, Environment, Secret};
 
+/// Where secrets are looked up, and what they have to be keys of.
+#[derive(Clone, Copy)]
+pub(crate) struct SecretLookup<'l> {
+    pub(crate) environment: &'l Environment,
+    /// `None` if the file's signature has mistakes.
+    pub(crate) signature: Option<&'l Signature>,
+}
+
 /// A secret as the mapping file names it.
 #[derive(Debug)]
 pub(crate) struct SecretRef {
-    /// As the file names it, such as `env:NAME`.
-    pub(crate) named: String,
-    secret: Secret,
+    pub(crate) secret: Secret,
     /// True if it is in an environment variable that does not exist. One that is empty is somebody's
     /// attempt to set it.
     is_unset: bool,
@@ -27,11 +34,11 @@ pub(crate) struct SecretRef {
     until: Option<Date>,
 }
 
-/// Reads the secrets in their order; `None` if there are none. Without an environment only their
-/// form is checked, and no file or variable is read.
+/// Reads the secrets in their order; `None` if there are none. Without a lookup only their form is
+/// checked, and no file or variable is read.
 pub(crate) fn read(
     file: &mut TomlTable<'_>,
-    environment: Option<&Environment>,
+    lookup: Option<SecretLookup<'_>>,
     mistakes: &mut Diagnostics,
 ) -> Option<Vec<SecretRef>> {
     let document = file.document();
@@ -42,8 +49,7 @@ pub(crate) fn read(
     };
     // By the items and not by what could be read: a wrong secret is no missing one.
     let is_empty = items.is_empty();
-    let secrets =
-        items.into_iter().filter_map(|item| read_one(document, item, environment, mistakes));
+    let secrets = items.into_iter().filter_map(|item| read_one(document, item, lookup, mistakes));
     let secrets = secrets.collect();
     (!is_empty).then_some(secrets)
 }
@@ -51,11 +57,11 @@ pub(crate) fn read(
 fn read_one(
     document: &Document,
     item: &Spanned<DeValue<'_>>,
-    environment: Option<&Environment>,
+    lookup: Option<SecretLookup<'_>>,
     mistakes: &mut Diagnostics,
 ) -> Option<SecretRef> {
     if let Some(text) = as_text(document, item) {
-        return find(&text, environment, mistakes);
+        return find(&text, lookup, mistakes);
     }
     let Some(entries) = item.get_ref().as_table() else {
         let forms =
@@ -77,29 +83,27 @@ fn read_one(
             return None;
         }
     };
-    Some(SecretRef { until, ..find(&from?, environment, mistakes)? })
+    Some(SecretRef { until, ..find(&from?, lookup, mistakes)? })
 }
 
 fn find(
     from: &SpannedText,
-    environment: Option<&Environment>,
+    lookup: Option<SecretLookup<'_>>,
     mistakes: &mut Diagnostics,
 ) -> Option<SecretRef> {
-    let Some(environment) = environment else {
-        let secret = Secret::Missing("nobody looked where it is".to_owned());
-        return secret::is_named(from, mistakes).then_some(SecretRef {
-            named: from.text.clone(),
-            secret,
-            is_unset: false,
-            absent: None,
-            until: None,
-        });
+    let Some(SecretLookup { environment, signature }) = lookup else {
+        let secret = secret::find_unread(from, mistakes)?;
+        return Some(SecretRef { secret, is_unset: false, absent: None, until: None });
     };
-    let secret = secret::find(from, environment, mistakes)?;
-    let absent = secret::missing_file(from);
-    let variable = from.text.strip_prefix("env:");
-    let is_unset = variable.is_some_and(|name| !environment.contains_key(name));
-    Some(SecretRef { named: from.text.clone(), secret, is_unset, absent, until: None })
+    // A file whose new value is no key keeps the old one, like one that cannot be read.
+    let check = |secret: &SecretString| match signature {
+        Some(signature) => signature.secret.check(secret).map_err(|error| error.to_string()),
+        None => Ok(()),
+    };
+    let secret = secret::find_checked(from, environment, &check, mistakes)?;
+    let absent = secret.absent_file(environment);
+    let is_unset = secret.is_in_unset_variable(environment);
+    Some(SecretRef { secret, is_unset, absent, until: None })
 }
 
 /// Note on a secret that is missing or cannot be used.
@@ -129,15 +133,15 @@ pub(crate) fn keys(secrets: &[SecretRef], signature: &Signature) -> (Vec<Key>, V
     let mut note = |position, text, lack| notes.push(SecretNote { position, text, lack });
     // One wrong secret does not switch the source off: during a rotation the other one still works.
     for (position, named) in secrets.iter().enumerate() {
-        match &named.secret {
-            Secret::Missing(reason) => {
+        match named.secret.value() {
+            Err(reason) => {
                 let lack = if named.is_unset { SecretLack::Unset } else { SecretLack::Unusable };
-                note(position, reason.clone(), lack);
+                note(position, reason.to_owned(), lack);
             }
-            Secret::Found(secret) => match signature.key(secret, named.until, position) {
+            Ok(secret) => match signature.key(secret, named.until, position) {
                 Ok(key) => keys.push(key),
                 Err(error) => {
-                    let text = format!("secret {} {error}", position + 1);
+                    let text = format!("{} {error}", named.secret.location());
                     note(position, text, SecretLack::Unusable);
                 }
             },

@@ -1,5 +1,6 @@
 //! The tokens of the admin API: configured, or generated at the start.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write as _};
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,6 @@ use uuid::Uuid;
 use super::error::RelayError;
 use crate::admin::{AdminToken, AdminTokens, Role};
 use crate::config::{AdminConfig, Config, TokenConfig};
-use crate::secret::Secret;
 
 /// The tokens of the admin API, and what the start-up report says of them.
 pub(crate) struct StartTokens {
@@ -21,6 +21,8 @@ pub(crate) struct StartTokens {
     pub(crate) origin: TokenOrigin,
     /// What is wrong with the secrets of `[[admin.tokens]]`.
     pub(crate) doubts: Vec<String>,
+    /// Roles of `[[admin.tokens]]`, also of those without a secret.
+    roles: BTreeMap<String, Role>,
 }
 
 impl StartTokens {
@@ -28,7 +30,26 @@ impl StartTokens {
         let (main, origin) = find(config)?;
         let tokens = iter::once(main).chain(named(&config.admin)).collect();
         let tokens = Arc::new(AdminTokens::new(tokens));
-        Ok(StartTokens { tokens, origin, doubts: doubts(&config.admin) })
+        let roles = config.admin.tokens.iter().map(|it| (it.name.clone(), it.role)).collect();
+        Ok(StartTokens { tokens, origin, doubts: doubts(&config.admin), roles })
+    }
+
+    /// Accepts another secret for `admin.token` from now on, and no longer the one before.
+    pub(super) fn replace_main(&self, secret: &SecretString) {
+        self.replace(AdminToken::new(AdminToken::MAIN, Role::Everything, secret));
+    }
+
+    /// Likewise for the one of `[[admin.tokens]]` with this name.
+    pub(super) fn replace_named(&self, name: &str, secret: &SecretString) {
+        self.replace(self.roles.get(name).and_then(|role| AdminToken::new(name, *role, secret)));
+    }
+
+    fn replace(&self, new: Option<AdminToken>) {
+        let Some(new) = new else { return };
+        let mut tokens = self.tokens.current().to_vec();
+        tokens.retain(|token| token.name != new.name);
+        tokens.push(new);
+        self.tokens.replace(tokens);
     }
 }
 
@@ -48,7 +69,7 @@ pub(crate) enum TokenOrigin {
 /// written to a file, and shown if standard error is a terminal.
 fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
     let everything = |token| AdminToken::new(AdminToken::MAIN, Role::Everything, token);
-    if let Secret::Found(token) = &config.admin.token {
+    if let Ok(token) = config.admin.token.value() {
         let origin =
             if AdminToken::is_short(token) { TokenOrigin::Short } else { TokenOrigin::Known };
         let token = everything(token).ok_or(RelayError::EmptyAdminToken)?;
@@ -78,9 +99,8 @@ fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
 
 /// Returns the tokens of `[[admin.tokens]]` whose secrets were found.
 fn named(config: &AdminConfig) -> impl Iterator<Item = AdminToken> {
-    config.tokens.iter().filter_map(|TokenConfig { name, role, token, .. }| match token {
-        Secret::Found(token) => AdminToken::new(name, *role, token),
-        Secret::Missing(_) => None,
+    config.tokens.iter().filter_map(|TokenConfig { name, role, token, .. }| {
+        AdminToken::new(name, *role, token.value().ok()?)
     })
 }
 
@@ -89,10 +109,10 @@ const LONG: &str = "give it a long secret, such as `openssl rand -hex 32` makes"
 
 /// Returns a sentence for each token of `[[admin.tokens]]` whose secret is missing or short.
 pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
-    let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token {
-        Secret::Found(token) => AdminToken::is_short(token)
+    let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token.value() {
+        Ok(token) => AdminToken::is_short(token)
             .then(|| format!("the admin token \"{name}\" is short: others may guess it; {LONG}")),
-        Secret::Missing(reason) => {
+        Err(reason) => {
             Some(format!("the admin token \"{name}\" is not accepted: {reason}; {LONG}"))
         }
     };

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tracing::warn;
 
 use super::error::RelayError;
 use crate::config::{self, Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::delivery::{Delivery, Destination, Mappings, ProcessContext};
+use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
-use crate::savio::{self, Client};
-use crate::secret::Secret;
+use crate::savio::{self, BaseUrl, Client, ClientError};
 use crate::store::Sqlite;
 use crate::telemetry::metrics::{Attempts, DeadEvents};
 use crate::telemetry::traces::Traces;
@@ -23,8 +27,10 @@ pub(super) struct Shared {
 
 pub(super) struct Deliveries {
     by_destination: BTreeMap<String, Arc<Delivery>>,
-    /// Destinations without a token, with the reason.
+    /// Destinations that had no token at the start, with the reason.
     without_token: BTreeMap<String, String>,
+    /// Settings of the clients, to make new ones for new tokens.
+    clients: BTreeMap<String, ClientConfig>,
     /// The counters of all destinations.
     pub(super) attempts: Attempts,
     pub(super) dead: DeadEvents,
@@ -41,8 +47,14 @@ impl Deliveries {
         let process = ProcessContext { mapper, traces, ..ProcessContext::default() };
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
+        let mut clients = BTreeMap::new();
         for (name, to) in &config.destinations {
-            let client = client(name, to)?;
+            let client_config = ClientConfig::of(name, to);
+            let client = match to.token.value() {
+                Ok(token) => Ok(client_config.client(token)?),
+                Err(reason) => Err(reason.to_owned()),
+            };
+            clients.insert(name.clone(), client_config);
             if let Err(reason) = &client {
                 without_token.insert(name.clone(), reason.clone());
             }
@@ -54,7 +66,7 @@ impl Deliveries {
             by_destination.insert(name.clone(), Arc::new(delivery));
         }
         let ProcessContext { attempts, dead, .. } = process;
-        let deliveries = Deliveries { by_destination, without_token, attempts, dead };
+        let deliveries = Deliveries { by_destination, without_token, clients, attempts, dead };
         deliveries.replace_mappings(files);
         Ok(deliveries)
     }
@@ -88,6 +100,23 @@ impl Deliveries {
         }
     }
 
+    /// Sends with another token from now on.
+    pub(super) async fn replace_token(
+        &self,
+        destination: &str,
+        token: &SecretString,
+    ) -> Result<(), String> {
+        let named = self.by_destination.get(destination).zip(self.clients.get(destination));
+        let Some((delivery, config)) = named else { return Ok(()) };
+        let client = config.client(token).map_err(|error| error_chain(&error))?;
+        let replaced = delivery.replace_client(client, clock::now()).await;
+        // The client is replaced all the same: only the pause is not recorded yet.
+        if let Err(error) = replaced {
+            warn!(%error, destination, "cannot record the state of {destination}");
+        }
+        Ok(())
+    }
+
     /// Returns the destinations of live sources that have no token, and the reason.
     pub(super) fn without_token(&self, files: &[MappingFile]) -> Vec<(&str, &str)> {
         let now = clock::now();
@@ -101,16 +130,24 @@ impl Deliveries {
     }
 }
 
-/// Returns the client of the destination, or the reason for which it has none yet.
-fn client(
-    name: &str,
-    to: &config::DestinationConfig,
-) -> Result<Result<Client, String>, RelayError> {
-    let token = match &to.token {
-        Secret::Found(token) => token.clone(),
-        Secret::Missing(reason) => return Ok(Err(reason.clone())),
-    };
-    let settings = savio::Settings { base_url: to.base_url.clone(), token, timeout: to.timeout };
-    let client = Client::new(settings)?;
-    Ok(Ok(client.insecure(to.insecure).named(name)))
+/// What a client of a destination has beside its token.
+struct ClientConfig {
+    name: String,
+    base_url: BaseUrl,
+    timeout: Duration,
+    insecure: bool,
+}
+
+impl ClientConfig {
+    fn of(name: &str, to: &config::DestinationConfig) -> ClientConfig {
+        let base_url = to.base_url.clone();
+        let name = name.to_owned();
+        ClientConfig { name, base_url, timeout: to.timeout, insecure: to.insecure }
+    }
+
+    fn client(&self, token: &SecretString) -> Result<Client, ClientError> {
+        let (base_url, token) = (self.base_url.clone(), token.clone());
+        let client = Client::new(savio::Settings { base_url, token, timeout: self.timeout })?;
+        Ok(client.insecure(self.insecure).named(&self.name))
+    }
 }

@@ -22,7 +22,7 @@ use crate::event::SourceName;
 use crate::file::UnreadableFile;
 use crate::mapping_file::file::{MappingFile, Origin};
 use crate::mapping_file::location::{DIRECTORY, FoundFile, Location, LocationError, read_all};
-use crate::secret::Environment;
+use crate::secret::{Environment, PurposedSecret};
 use crate::telemetry::metrics::Reloads;
 use file_watcher::{FileWatcher, WatchedPaths};
 use missing_files::MissingFiles;
@@ -32,6 +32,8 @@ pub(crate) struct Reloader {
     /// The configuration named on the command line.
     config: Option<PathBuf>,
     environment: Arc<Environment>,
+    /// The secrets of the configuration with which the relay started.
+    secrets: Arc<[PurposedSecret]>,
     /// Destinations of the running relay, which only a restart changes.
     destinations: Arc<[String]>,
     hangups: Option<Signal>,
@@ -62,6 +64,8 @@ struct AppliedFiles {
     config: Option<Document>,
     folder: PathBuf,
     in_folder: Vec<FoundFile>,
+    /// All files, to read their secrets once more.
+    found: Vec<FoundFile>,
     mappings: BTreeMap<SourceName, AppliedFile>,
 }
 
@@ -83,8 +87,16 @@ enum ReloadTrigger {
 
 type ReadSet = (FileSet, Vec<MappingFile>);
 
-/// Result of a read: the set, and the files that were missing.
-type ReadFiles = (Result<ReadSet, ReloadError>, MissingFiles);
+/// Result of a read: the set, the files that were missing, and the secrets of the configuration.
+type ReadFiles = (Result<ReadSet, ReloadError>, MissingFiles, Vec<PurposedSecret>);
+
+/// What is to be applied after a trigger.
+pub(crate) struct Reload {
+    /// The secrets of the configuration, as they are now.
+    pub(super) secrets: Vec<PurposedSecret>,
+    /// The mapping files; none if they have mistakes.
+    pub(super) set: Option<CheckedSet>,
+}
 
 /// Mapping files without mistakes, to be applied.
 pub(crate) struct CheckedSet {
@@ -112,6 +124,7 @@ impl Reloader {
         let mut reloader = Reloader {
             config: path.map(Path::to_owned),
             environment: Arc::new(environment.clone()),
+            secrets: config.secrets().into(),
             destinations,
             hangups: hangups.ok(),
             watcher: FileWatcher::default(),
@@ -129,8 +142,8 @@ impl Reloader {
         reloader
     }
 
-    /// Waits for the next set without mistakes; one with mistakes is only logged.
-    pub(crate) async fn next(&mut self, reloads: &Reloads) -> CheckedSet {
+    /// Waits for the next change. A set with mistakes is only logged.
+    pub(crate) async fn next(&mut self, reloads: &Reloads) -> Reload {
         loop {
             let trigger = tokio::select! {
                 () = hangup(&mut self.hangups) => ReloadTrigger::Hangup,
@@ -139,9 +152,15 @@ impl Reloader {
             };
             // Before the files are read, so that a change while they are read is not missed.
             self.watcher.watch(&self.watched_paths());
-            let Some(read) = self.read().await else { continue };
-            if let Some(set) = self.evaluate(read, trigger, reloads) {
-                return set;
+            let Some((read, secrets)) = self.read().await else { continue };
+            match (self.evaluate(read, trigger, reloads), trigger) {
+                (None, ReloadTrigger::Changed) => {}
+                (Some(set), _) => return Reload { secrets, set: Some(set) },
+                // A mistake in one mapping file does not keep the new secrets of others from being
+                // used.
+                (None, ReloadTrigger::Hangup) => {
+                    return Reload { secrets, set: self.read_applied().await };
+                }
             }
         }
     }
@@ -153,30 +172,44 @@ impl Reloader {
         }
     }
 
-    async fn read(&mut self) -> Option<Result<ReadSet, ReloadError>> {
+    async fn read(&mut self) -> Option<(Result<ReadSet, ReloadError>, Vec<PurposedSecret>)> {
         // On a thread of its own: a network disk that hangs must not hold up the runtime, which
         // also handles the signals.
         let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
         let destinations = Arc::clone(&self.destinations);
         let (mut missing, applied) = (self.missing.clone(), self.applied.clone());
+        let secrets = Arc::clone(&self.secrets);
         let read = spawn_blocking(move || -> ReadFiles {
+            let again = secrets.iter().map(|it| it.read_again(&environment)).collect();
             let read = FileSet::read(config.as_deref(), &environment, (&mut missing, &applied));
             let read = read.map(|file_set| {
                 let files = file_set.sources(&destinations, &environment);
                 (file_set, files)
             });
-            (read, missing)
+            (read, missing, again)
         });
         match read.await {
-            Ok((read, missing)) => {
+            Ok((read, missing, secrets)) => {
                 self.missing = missing;
-                Some(read)
+                Some((read, secrets))
             }
             Err(error) => {
                 error!(%error, "reading the mapping files failed, keeping the current ones (bug)");
                 None
             }
         }
+    }
+
+    /// Reads the applied files once more, with the current secrets.
+    async fn read_applied(&self) -> Option<CheckedSet> {
+        let (found, environment) = (self.applied.found.clone(), Arc::clone(&self.environment));
+        let destinations = Arc::clone(&self.destinations);
+        let read = spawn_blocking(move || {
+            let known: Vec<&str> = destinations.iter().map(String::as_str).collect();
+            read_all(&found, &known, &environment)
+        });
+        let changes = "the secrets of the current ones were read again".to_owned();
+        Some(CheckedSet { files: read.await.ok()?, changes, changed_config: None })
     }
 
     fn evaluate(
@@ -286,6 +319,7 @@ impl AppliedFiles {
             Some((file.name.clone()?, (file.origin, file.document.text.clone())))
         };
         AppliedFiles {
+            found: file_set.mappings.clone(),
             config: file_set.config.clone(),
             folder: file_set.folder.clone(),
             in_folder: file_set.in_folder.clone(),

@@ -1,6 +1,8 @@
 //! Starts and ends the export of traces: it starts before the parts that record spans and ends
 //! after them, and none of its failures stops the relay.
 
+use http::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
@@ -24,6 +26,23 @@ pub(super) async fn start(config: &TracesConfig) -> Traces {
         Ok(Err(reason)) => disabled(&reason),
         Err(error) => disabled(&error.to_string()),
     }
+}
+
+/// Sends another value of a header to the collector from now on.
+pub(super) fn replace_header(
+    traces: &Traces,
+    name: &str,
+    value: &SecretString,
+) -> Result<(), String> {
+    let unfit = || format!("no HTTP header can carry it, as `{name}` of [traces] should");
+    let name = HeaderName::try_from(name).map_err(|_| unfit())?;
+    let mut value = HeaderValue::try_from(value.expose_secret()).map_err(|_| unfit())?;
+    // Keeps it out of debug output of the HTTP client.
+    value.set_sensitive(true);
+    if traces.replace_header(name, value) {
+        return Ok(());
+    }
+    Err("no traces are sent since the start: restart the relay".to_owned())
 }
 
 fn disabled(reason: &str) -> Traces {

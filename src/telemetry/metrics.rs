@@ -258,6 +258,8 @@ pub struct Gauges {
     pub at_limit: bool,
     /// Whether a webhook would be stored.
     pub store_ready: bool,
+    /// Secrets whose files could not be used at the last reload, so that earlier values count.
+    pub kept_secrets: usize,
     pub sources: Vec<SourceGauges>,
     pub destinations: Vec<DestinationGauge>,
     /// None if the file system does not say.
@@ -387,6 +389,10 @@ impl Gauges {
         let stored =
             "1 while webhooks can be stored; 0 if the disk is full or the database unavailable";
         registry.register("store_ready", stored, ready);
+        let kept = Gauge::<i64>::default();
+        kept.set(i64::try_from(self.kept_secrets).unwrap_or(i64::MAX));
+        let files = "Secrets whose files could not be used at the last reload; old values count";
+        registry.register("secret_files_unusable", files, kept);
         registry.register("events", "Stored events, by state", events);
         let age = "Age of the oldest queued event of a source, 0 if none is queued";
         registry.register("oldest_queued_seconds", age, oldest);

@@ -205,6 +205,7 @@ async fn every_route_answers_as_described() {
         json!({ "mapping": MAPPING, "payload": { "text": "Slow" } }),
         json!({ "mapping": MAPPING, "event": held }),
         json!({ "mapping": "[[feedback]]", "event": held }),
+        json!({ "nonce": "0".repeat(32), "secrets": [{ "purpose": "admin.token", "fingerprint": "0" }] }),
         json!({ "unknown": 1 }),
     ];
 

@@ -9,6 +9,7 @@ mod kill;
 mod listener;
 mod log_flood;
 mod reload;
+mod rotation;
 mod secrets;
 mod start_errors;
 mod traces;

@@ -38,6 +38,7 @@ pub(crate) async fn metrics(
     let gauges = Gauges {
         at_limit: admin.intake.is_at_limit(),
         store_ready: admin.store.ready().await.is_ok(),
+        kept_secrets: admin.secrets.kept().len(),
         sources: sources(&admin).await?,
         destinations: paused(&admin).await?,
         disk: disk.map(|DiskSpace { free_bytes, reserve_bytes }| DiskGauges {

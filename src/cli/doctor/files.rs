@@ -12,7 +12,7 @@ use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::{DIRECTORY, Location, LocationError};
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
-use crate::secret::Environment;
+use crate::secret::{Environment, PurposedSecret};
 
 const CONFIGURATION: &str = "configuration";
 const MAPPINGS: &str = "mapping files";
@@ -39,7 +39,8 @@ pub(super) fn configuration(
     for (document, mistakes) in &read {
         findings.extend(mistakes.iter().map(|it| found(CONFIGURATION, document, it)));
     }
-    if config.is_some() {
+    if let Some(config) = &config {
+        secrets(config, findings);
         let what = match name {
             Some(name) => format!("{name} and the environment have no mistakes"),
             None => {
@@ -52,6 +53,15 @@ pub(super) fn configuration(
         findings.push(Finding::ok(CONFIGURATION, what));
     }
     config
+}
+
+fn secrets(config: &Config, findings: &mut Vec<Finding>) {
+    for PurposedSecret { secret, .. } in config.secrets() {
+        let wrong = secret.wrong().map(|reason| Finding::wrong(CONFIGURATION, reason));
+        let advice = "`serve` does not start before it is corrected";
+        findings.extend(wrong.map(|finding| finding.advice(advice)));
+        findings.extend(secret.warning().map(|it| Finding::warning(CONFIGURATION, it)));
+    }
 }
 
 /// Converts a mistake, with its place and message.

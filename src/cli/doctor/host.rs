@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::listener::BindError;
 use crate::mapping_file::file::MappingFile;
 use crate::relay::admin_token::doubts;
-use crate::secret::Secret;
 
 const ADDRESS: &str = "address";
 const ADMIN: &str = "looking in";
@@ -120,18 +119,18 @@ async fn occupant(address: SocketAddr) -> Finding {
 }
 
 fn admin_token(config: &Config) -> Finding {
-    match &config.admin.token {
-        Secret::Found(token) if AdminToken::is_short(token) => {
+    match config.admin.token.value() {
+        Ok(token) if AdminToken::is_short(token) => {
             Finding::warning(ADMIN, "the admin token is short: others may guess it")
                 .advice("choose a long one, such as `openssl rand -hex 32` makes")
         }
-        Secret::Found(_) if !config.admin_listen.ip().is_loopback() => {
+        Ok(_) if !config.admin_listen.ip().is_loopback() => {
             let found = format!("{} is reachable from other machines", config.admin_listen);
             Finding::warning(ADMIN, found)
                 .advice("put a proxy with TLS before it: the admin token is sent over it")
         }
-        Secret::Found(_) => Finding::ok(ADMIN, "the admin token is found"),
-        Secret::Missing(reason) => {
+        Ok(_) => Finding::ok(ADMIN, "the admin token is found"),
+        Err(reason) => {
             Finding::ok(ADMIN, format!("{reason}: each start of `serve` makes a new admin token"))
         }
     }

@@ -12,7 +12,6 @@ use crate::config::{Config, DestinationConfig};
 use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
 use crate::savio::{Client, ProbeError, Settings};
-use crate::secret::Secret;
 
 const SAVIO: &str = "savio";
 const CLOCK: &str = "clock";
@@ -40,16 +39,16 @@ pub(super) async fn destinations(
     let used: BTreeSet<&str> = files.iter().filter(is_live).map(MappingFile::destination).collect();
     let mut client_with_time = None;
     for (name, to) in &config.destinations {
-        let (finding, client) = match &to.token {
-            Secret::Missing(reason) if used.contains(name.as_str()) => {
+        let (finding, client) = match to.token.value() {
+            Err(reason) if used.contains(name.as_str()) => {
                 let found = format!("{name}: {reason}, so nothing is sent and events wait");
                 (Finding::wrong(SAVIO, found).advice("Savio shows it at Settings, API"), None)
             }
-            Secret::Missing(reason) => {
+            Err(reason) => {
                 let found = format!("{name}: {reason}, and no live source sends to it");
                 (Finding::warning(SAVIO, found), None)
             }
-            Secret::Found(token) => {
+            Ok(token) => {
                 let timeout = to.timeout.min(TIMEOUT_MAX);
                 let base_url = to.base_url.clone();
                 let settings = Settings { base_url, token: token.clone(), timeout };

@@ -7,7 +7,7 @@ use crate::cli::input;
 use crate::config::{DestinationConfig, DestinationConfigs};
 use crate::event::DEFAULT_DESTINATION;
 use crate::savio::{BaseUrl, Client, Settings};
-use crate::secret::{self, Environment, Secret};
+use crate::secret::{self, Environment};
 
 /// Address and token of the account.
 #[derive(Debug, clap::Args)]
@@ -39,17 +39,12 @@ impl AccountOptions {
             Some(name) => secret::from_environment(&name, environment),
             None => destination.token,
         };
-        let token = match token {
-            Secret::Found(token) => token,
-            Secret::Missing(reason) => {
-                let help = "name another variable with --token-env";
-                return Err(CommandError::InvalidInput(format!(
-                    "no token for Savio: {reason}; {help}"
-                )));
-            }
-        };
+        let token = token.value().map_err(|reason| {
+            let help = "name another variable with --token-env";
+            CommandError::InvalidInput(format!("no token for Savio: {reason}; {help}"))
+        })?;
         let base_url = self.base_url.unwrap_or(destination.base_url);
-        let settings = Settings { base_url, token, timeout: destination.timeout };
+        let settings = Settings { base_url, token: token.clone(), timeout: destination.timeout };
         let client = Client::new(settings).map_err(|error| CommandError::failed(&error))?;
         let client =
             client.insecure(self.insecure || destination.insecure).named(&self.destination);

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
 use crate::cli::output::{print_error, stderr_style};
+use crate::config::Config;
 use crate::diagnostics::report::show;
 use crate::event::SourceName;
 use crate::intake::registry::{SourceStatus, Sources};
@@ -110,6 +111,17 @@ pub(super) async fn print(relay: &Relay, files: &[MappingFile], format: LogForma
         warn!("{doubt}");
     }
     print(&format!("listening on http://{}", relay.address));
+}
+
+/// Returns what is doubtful about the secrets of the configuration.
+pub(super) fn secret_warnings(config: &Config) -> Vec<String> {
+    config.secrets().into_iter().filter_map(|it| it.secret.warning()).collect()
+}
+
+pub(super) fn warn_of_secrets(warnings: &[String]) {
+    for warning in warnings {
+        warn!("{warning}");
+    }
 }
 
 fn print_admin_address(relay: &Relay, print: impl Fn(&str)) {

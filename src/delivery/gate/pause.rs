@@ -30,7 +30,7 @@ pub(super) enum ResumeOn {
     Person,
     /// A probe that passes; the next one is due at the end of the wait.
     Probe(Wait),
-    /// A start of the relay with a token.
+    /// A token: at a start of the relay, or in a file that is read again.
     Token,
 }
 

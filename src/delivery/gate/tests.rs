@@ -266,3 +266,34 @@ fn stored_gate_is_restored_unchanged() {
     assert_eq!(serde_json::from_value::<Gate>(stored).unwrap(), gate);
     assert_eq!(serde_json::from_str::<Gate>("{}").unwrap(), Gate::default());
 }
+
+#[test]
+fn replaced_token_makes_a_probe_due_in_every_pause_by_the_relay() {
+    let settings = Settings::default();
+    let mut missing = Gate::default();
+    missing.begin(Some("SAVIO_API_TOKEN is not set"), at(0));
+    let refused = gate(&[wrong(0)]);
+    let all_refused = gate(&(0..5).map(forbidden).collect::<Vec<_>>());
+    for mut gate in [missing, refused, all_refused] {
+        assert!(!gate.take_probe(at(5), &settings));
+
+        gate.note(&Signal::TokenReplaced, at(5), &settings);
+
+        assert!(gate.closed(at(5)).is_some(), "nothing is sent before the probe");
+        assert!(gate.take_probe(at(5), &settings));
+        gate.note(&Signal::ProbePassed, at(6), &settings);
+        assert_eq!(gate.closed(at(6)), None);
+    }
+}
+
+#[test]
+fn replaced_token_changes_nothing_in_a_pause_by_a_person() {
+    let settings = Settings::default();
+    let mut gate = Gate::default();
+    gate.pause_by_person("by a person", at(0));
+
+    gate.note(&Signal::TokenReplaced, at(5), &settings);
+
+    assert!(!gate.take_probe(at(5), &settings));
+    assert_eq!(gate.paused_by(), Some(PausedBy::Person));
+}

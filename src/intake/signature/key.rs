@@ -60,9 +60,22 @@ pub enum InvalidSecret {
     Empty,
     #[error("is not {0}")]
     Form(&'static str),
+    #[error("has a line break or another control character inside")]
+    ControlCharacter,
 }
 
 impl SecretFormat {
+    /// Checks that a secret which a person set is a key, and one line unless keys have several.
+    pub fn check(&self, secret: &SecretString) -> Result<(), InvalidSecret> {
+        // Line breaks are a part of PEM. No provider gives out a text with one, which would match
+        // no signature.
+        let is_text = !matches!(self.encoding, SecretEncoding::Key(_));
+        if is_text && secret.expose_secret().contains(char::is_control) {
+            return Err(InvalidSecret::ControlCharacter);
+        }
+        self.key(secret, None, 0).map(drop)
+    }
+
     pub(super) fn key(
         &self,
         secret: &SecretString,

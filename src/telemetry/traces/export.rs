@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::{Key, KeyValue};
@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use prost::Message;
 use reqwest::Url;
 use reqwest::blocking::{Client, Response};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use tracing::{info, warn};
 
@@ -54,7 +54,11 @@ pub(super) struct Exporter {
 pub(super) struct Collector {
     http: Client,
     url: Url,
+    headers: SharedHeaders,
 }
+
+/// The headers of the collector, which can be replaced while spans are exported.
+pub(super) type SharedHeaders = Arc<RwLock<HeaderMap>>;
 
 /// Why an export failed.
 #[derive(Debug)]
@@ -127,7 +131,6 @@ impl Collector {
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = Client::builder()
             .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
             // A redirect would take the headers, which may hold a key, to another host.
             .redirect(Policy::none())
             // `send` retries itself, and stops when the relay ends.
@@ -141,7 +144,11 @@ impl Collector {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| error_chain(&error))?;
-        Ok(Collector { http, url })
+        Ok(Collector { http, url, headers: Arc::new(RwLock::new(headers)) })
+    }
+
+    pub(super) fn headers(&self) -> SharedHeaders {
+        Arc::clone(&self.headers)
     }
 
     /// Returns scheme, host and port for messages; the path may hold a key.
@@ -150,7 +157,9 @@ impl Collector {
     }
 
     fn post(&self, body: Vec<u8>) -> Result<(), ExportError> {
-        let call = self.http.post(self.url.clone()).header(CONTENT_TYPE, PROTOBUF).body(body);
+        let headers = self.headers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let call = self.http.post(self.url.clone()).headers(headers);
+        let call = call.header(CONTENT_TYPE, PROTOBUF).body(body);
         let answer = call.send().map_err(|error| {
             let failure = CallFailure::of(error, &self.url);
             // After a timeout the collector may have received the spans: a retry would duplicate

@@ -11,9 +11,10 @@ use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor,
 };
+use reqwest::header::{HeaderName, HeaderValue};
 use tracing::warn;
 
-use super::export::{Collector, Exporter};
+use super::export::{Collector, Exporter, SharedHeaders};
 use super::ids::{SamplingRatio, SpanIds};
 use super::target::Target;
 
@@ -34,7 +35,9 @@ impl Traces {
     pub fn start(target: Target) -> Result<Traces, String> {
         let (sample, delay) = (target.sample, target.delay);
         let (open, closing) = channel();
-        let exporter = Exporter::new(Collector::new(target)?, closing);
+        let collector = Collector::new(target)?;
+        let headers = collector.headers();
+        let exporter = Exporter::new(collector, closing);
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE_MAX)
             .with_scheduled_delay(delay)
@@ -46,8 +49,18 @@ impl Traces {
             queue: BatchSpanProcessor::new(exporter, config),
             scope,
             sample,
+            headers,
             open: Mutex::new(Some(open)),
         }))))
+    }
+
+    /// Sends another value of a header from the next export on. Returns false if no spans are
+    /// exported.
+    pub fn replace_header(&self, name: HeaderName, value: HeaderValue) -> bool {
+        let Some(sending) = &self.0 else { return false };
+        let mut headers = sending.headers.write().unwrap_or_else(PoisonError::into_inner);
+        headers.insert(name, value);
+        true
     }
 
     /// Exports the spans in the queue. Blocks for a second at most.
@@ -67,6 +80,7 @@ pub(super) struct SpanQueue {
     queue: BatchSpanProcessor,
     scope: InstrumentationScope,
     pub(super) sample: SamplingRatio,
+    headers: SharedHeaders,
     /// Dropped when the relay ends: no export is retried from then on.
     open: Mutex<Option<Sender<()>>>,
 }

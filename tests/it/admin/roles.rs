@@ -24,6 +24,7 @@ const ROUTES: [(&str, &str, &str); 20] = [
     ("POST", "/api/v1/destinations/{name}/resume", "operate"),
     ("POST", "/api/v1/preview", "read"),
     ("GET", "/api/v1/stats", "read"),
+    ("POST", "/api/v1/secrets/compare", "everything"),
     ("GET", "/metrics", "metrics"),
     ("GET", "/api/v1/openapi.json", "read"),
 ];
