@@ -5,6 +5,7 @@ pub mod document;
 mod redaction;
 pub mod report;
 pub(crate) mod suggestion;
+mod syntax;
 pub mod table;
 mod visible;
 

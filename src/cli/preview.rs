@@ -43,6 +43,8 @@ struct PreviewRun {
     /// Reason why there are no requests, if the source ignores the payload.
     ignored: Option<String>,
     explanations: Vec<Explanation>,
+    /// Warnings about the mapping, by this payload.
+    lints: Vec<Diagnostic>,
     /// Error of the first event that cannot be mapped.
     failed: Option<MappingError>,
 }
@@ -59,6 +61,12 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let limits = config.intake.limits();
     let sample = SamplePayload { headers, body };
     let mut run = map(&file, &sample, (&arguments.payload, &limits))?;
+    if !run.lints.is_empty() {
+        shown::print_error(&format!(
+            "{}\n",
+            show(&file.document, &run.lints, shown::stderr_style())
+        ));
+    }
     if let Some(error) = run.failed {
         if arguments.explain {
             run.explanations
@@ -93,9 +101,15 @@ fn map(
         notes: carried.notes,
         ignored: carried.ignored,
         explanations: Vec::new(),
+        lints: Vec::new(),
         failed: None,
     };
     for (event, payload) in &carried.events {
+        for lint in file.mapping.lints(event, payload) {
+            if !run.lints.contains(&lint) {
+                run.lints.push(lint);
+            }
+        }
         run.explanations.push(file.mapping.explain(event, payload));
         match file.mapping.apply(event, payload) {
             Ok(mapped) => {

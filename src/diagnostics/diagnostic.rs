@@ -24,15 +24,22 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Whether the underlined text may hold a secret and is shown as stars.
     pub secret: bool,
+    /// Keys of which none is in the table at this place, if that is the mistake.
+    missing: Vec<&'static str>,
+    /// Whether other mistakes of the file may only follow from this one.
+    is_cause: bool,
 }
 
 /// Number of mistakes of one file that are found and shown.
 // Each is rendered with its excerpt: a file of 20,000 unknown keys took minutes.
 pub const MISTAKES_MAX: usize = 100;
 
-/// Keeps the first `MISTAKES_MAX`, errors before warnings, and adds how many more there are at
-/// least.
+/// Leaves out what may only follow from another mistake. Keeps the first `MISTAKES_MAX`, errors
+/// before warnings, and adds how many more there are at least.
 pub fn limit(document: &Document, mistakes: &mut Vec<Diagnostic>) {
+    if mistakes.iter().any(|mistake| mistake.is_cause) {
+        mistakes.retain(|mistake| mistake.is_cause);
+    }
     if mistakes.len() <= MISTAKES_MAX {
         return;
     }
@@ -64,6 +71,8 @@ impl Diagnostic {
             label: None,
             help: None,
             secret: false,
+            missing: Vec::new(),
+            is_cause: false,
         }
     }
 
@@ -79,10 +88,37 @@ impl Diagnostic {
         self
     }
 
+    #[must_use]
+    pub fn maybe_help(self, help: Option<String>) -> Diagnostic {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
     /// Marks the underlined text as a secret, which is shown as stars.
     #[must_use]
     pub fn secret(mut self) -> Diagnostic {
         self.secret = true;
+        self
+    }
+
+    /// Says that the mistake is a missing key, any of these.
+    #[must_use]
+    pub fn missing(mut self, keys: Vec<&'static str>) -> Diagnostic {
+        self.missing = keys;
+        self
+    }
+
+    /// Returns whether the key is missing in the table at this place.
+    pub(super) fn is_missing(&self, key: &str, table: &Range<usize>) -> bool {
+        self.missing.contains(&key) && self.place == *table
+    }
+
+    /// Marks it as the possible cause of all other mistakes of the file.
+    #[must_use]
+    pub fn cause(mut self) -> Diagnostic {
+        self.is_cause = true;
         self
     }
 

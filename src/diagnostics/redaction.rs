@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Document};
+use super::diagnostic::{Diagnostic, Document, MISTAKES_MAX};
 use super::suggestion::nearest;
 
 // Tables whose keys a person chooses, or whose values are looked up in payloads: there `token`
@@ -37,23 +37,32 @@ fn likely_secrets(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     // The file is shown because something is wrong with it, so a strict parser might see no key at
     // all.
-    let (root, _) = DeTable::parse_recoverable(text);
+    let (root, errors) = DeTable::parse_recoverable(text);
     search(root.get_ref(), false, &mut found);
+    let spans = errors.iter().filter_map(toml::de::Error::span);
+    let mut wrong: Vec<usize> = spans.map(|span| span.start).take(MISTAKES_MAX).collect();
+    wrong.sort_unstable();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        found
-            .extend(value_without_equals(line).map(|at| start + at..start + line.trim_end().len()));
-        start += line.len();
+        let end = start + line.len();
+        let has_error =
+            wrong.partition_point(|at| *at < start) < wrong.partition_point(|at| *at < end);
+        if has_error || !line.contains('=') {
+            let value = unread_value(line);
+            found.extend(value.map(|at| start + at..start + line.trim_end().len()));
+        }
+        start = end;
     }
     found
 }
 
-/// Returns where the value of a line such as `token: hunter2` begins.
-fn value_without_equals(line: &str) -> Option<usize> {
+/// Returns where the value of a line such as `token: hunter2` or `token = hunter2` begins.
+fn unread_value(line: &str) -> Option<usize> {
     // It is not TOML, so the parser finds neither a key nor a value in it.
     let indent = line.len() - line.trim_start().len();
-    let end = indent + line[indent..].find(|c: char| c == ':' || c.is_whitespace())?;
-    (!line.contains('=') && resembles_secret(&line[indent..end])).then_some(end)
+    let end =
+        indent + line[indent..].find(|c: char| matches!(c, ':' | '=') || c.is_whitespace())?;
+    line[indent..end].split('.').any(resembles_secret).then_some(end)
 }
 
 fn search(table: &DeTable<'_>, is_secret: bool, found: &mut Vec<Range<usize>>) {
@@ -78,7 +87,7 @@ fn search_value(value: &Spanned<DeValue<'_>>, is_secret: bool, found: &mut Vec<R
     }
 }
 
-fn resembles_secret(key: &str) -> bool {
+pub(super) fn resembles_secret(key: &str) -> bool {
     // Also near misses: a mistyped `tokn` is an unknown key, whose line is shown.
     let words = ["secret", "secrets", "token", "password"];
     key.ends_with("key") || key.split(['_', '-']).any(|part| nearest(part, words).is_some())

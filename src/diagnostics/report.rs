@@ -25,11 +25,11 @@ impl OutputStyle {
     }
 }
 
-/// Renders all mistakes of one file, in order of their places.
+/// Renders all mistakes of one file, errors before warnings, each in order of their places.
 pub fn show(document: &Document, mistakes: &[Diagnostic], style: OutputStyle) -> String {
     let masked = redact(document, mistakes);
     let mut ordered: Vec<&Diagnostic> = mistakes.iter().collect();
-    ordered.sort_by_key(|mistake| mistake.place.start);
+    ordered.sort_by_key(|mistake| (!mistake.is_error(), mistake.place.start));
     let shown: Vec<String> =
         ordered.iter().map(|mistake| render(mistake, &masked, style)).collect();
     shown.join("\n\n")
@@ -185,6 +185,10 @@ mod tests {
         check_shown("[savio]\ntoken = \"hunter2\" x", false);
         check_shown("[savio]\napi-key = [\"hunter2\"]", false);
         check_shown("[savio]\n  token: hunter2\nx", false);
+        check_shown("[savio]\ntoken = hunter2", false);
+        check_shown("savio.token = “hunter2”", false);
+        check_shown("secret = \"hunter2", false);
+        check_shown("secrets = [“hunter2”]", false);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Document, MISTAKES_MAX};
 pub use super::document::FILE_BYTES_MAX;
 use super::suggestion::nearest;
+use super::syntax::{self, SyntaxError};
 use crate::rate::Rate;
 
 /// The mistakes found so far in one file.
@@ -20,20 +21,23 @@ pub type Diagnostics = Vec<Diagnostic>;
 pub fn parse<'t>(document: &'t Document, mistakes: &mut Diagnostics) -> Spanned<DeTable<'t>> {
     if document.text.len() > FILE_BYTES_MAX {
         let message = format!("the file is larger than {} KiB", FILE_BYTES_MAX / 1024);
-        mistakes.push(Diagnostic::error(0..0, message));
+        mistakes.push(Diagnostic::error(0..0, message).cause());
         return DeTable::parse_recoverable("").0;
     }
     let (root, errors) = DeTable::parse_recoverable(&document.text);
-    for error in errors.iter().take(MISTAKES_MAX) {
-        let end = document.text.len();
-        let place = error.span().unwrap_or(end..end);
-        mistakes.push(Diagnostic::error(place, format!("not TOML: {}", error.message())));
-    }
     if let Some(at) = document.text.find(char::REPLACEMENT_CHARACTER) {
         let place = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-        mistakes
-            .push(Diagnostic::error(place, "not UTF-8 from here").help("save the file as UTF-8"));
+        let mistake = Diagnostic::error(place, "not UTF-8 from here");
+        mistakes.push(mistake.help("save the file as UTF-8").cause());
+        return root;
     }
+    let end = document.text.len();
+    let errors = errors.iter().take(MISTAKES_MAX).map(|error| SyntaxError {
+        message: error.message().to_owned(),
+        place: error.span().unwrap_or(end..end),
+    });
+    let described = syntax::describe(document, errors.collect());
+    mistakes.extend(described.into_iter().map(Diagnostic::cause));
     root
 }
 
@@ -159,8 +163,8 @@ impl<'t> TomlTable<'t> {
         mistakes: &mut Diagnostics,
     ) -> Option<SpannedText> {
         if self.entries.get(key).is_none() {
-            mistakes
-                .push(Diagnostic::error(self.place.clone(), format!("`{key}` is missing here")));
+            let mistake = Diagnostic::error(self.place.clone(), format!("`{key}` is missing here"));
+            mistakes.push(mistake.missing(vec![key]));
         }
         self.text(key, mistakes)
     }
@@ -315,6 +319,14 @@ impl<'t> TomlTable<'t> {
         tables
     }
 
+    /// Returns whether the table has a key that is probably this one, misspelt.
+    pub fn misspells(&self, key: &str) -> bool {
+        let mut keys = self.entries.keys().map(|written| written.get_ref().as_ref());
+        keys.any(|written| {
+            !self.knows(written) && nearest(written, [key]).is_some_and(|it| it != written)
+        })
+    }
+
     /// Returns the table as it was before a key was read.
     #[must_use]
     pub fn unread(&self) -> TomlTable<'t> {
@@ -336,7 +348,11 @@ impl<'t> TomlTable<'t> {
     pub fn finish(self, mistakes: &mut Diagnostics) {
         for key in self.unknown() {
             let help = match nearest(key, self.known.iter().copied()) {
-                Some(known) => format!("did you mean `{known}`?"),
+                Some(known) => {
+                    // It is there, under another name.
+                    mistakes.retain(|mistake| !mistake.is_missing(known, &self.place));
+                    format!("did you mean `{known}`?")
+                }
                 None => format!("known here: {}", self.known.join(", ")),
             };
             let mistake = Diagnostic::error(self.key_place(key), format!("unknown key `{key}`"));

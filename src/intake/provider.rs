@@ -91,7 +91,8 @@ fn read_signature(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Optio
         let help = "name a `provider` (`savio-relay providers` lists them), or describe the \
                     tool's proof under [signature]";
         let message = "nothing says how the source proves itself";
-        mistakes.push(Diagnostic::error(file.place.clone(), message).help(help));
+        let mistake = Diagnostic::error(file.place.clone(), message).help(help);
+        mistakes.push(mistake.missing(vec!["provider", "signature"]));
     }
     signature_config::read(file.table("signature", mistakes)?, mistakes)
 }

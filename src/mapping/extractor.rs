@@ -63,6 +63,11 @@ impl Extractor {
         }
     }
 
+    /// Returns whether it gives the same text for every payload.
+    pub fn is_literal(&self) -> bool {
+        matches!(&self.origin, ExtractorSource::Expression(Expression::Literal(_)))
+    }
+
     /// Extracts the text; `None` if it is empty or evaluation fails.
     pub fn select(&self, payload: &Value, headers: &Headers) -> Option<String> {
         self.text(payload, headers).ok().filter(|text| !text.is_empty())

@@ -3,8 +3,10 @@
 pub(crate) mod condition;
 pub(crate) mod email;
 pub(crate) mod expression;
+mod foreign_syntax;
 pub(crate) mod form_answers;
 pub(crate) mod item_values;
+pub(crate) mod literal_path;
 pub mod query;
 pub(crate) mod query_log;
 pub(crate) mod scope;

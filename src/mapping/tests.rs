@@ -7,6 +7,7 @@ mod hostile;
 mod lookups;
 mod mistakes;
 mod optional_fields;
+mod remedies;
 mod revenue;
 mod values;
 mod zero_comparisons;

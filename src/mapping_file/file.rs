@@ -106,6 +106,9 @@ impl MappingFile {
         Provider::inherit(root.get_mut());
         let mut table = TomlTable::root(&document, &root);
         let parsed = ParsedFile::read(&mut table, environment, &mut mistakes);
+        if let Some(name) = &name {
+            parsed.check_secrets(name, &table, &mut mistakes);
+        }
         table.finish(&mut mistakes);
 
         let named = name.clone().zip(parsed.provider.signature.clone());
@@ -144,6 +147,7 @@ impl MappingFile {
             };
             let message = format!("there is no destination `{}`", named.text);
             self.mistakes.push(Diagnostic::error(named.place.clone(), message).help(help));
+            diagnostic::limit(&self.document, &mut self.mistakes);
             self.source = None;
         }
         self
@@ -334,12 +338,21 @@ impl ParsedFile {
         if let Some(named) = &named {
             check_provider(named, mistakes);
         }
-        let provider = Provider::read(file, mistakes);
+        let is_unknown = lacks_provider(file, named.as_ref());
+        let provider = if is_unknown {
+            // What the file adds to its provider is half of it, and looks wrong by itself.
+            Provider::read(file, &mut Diagnostics::new())
+        } else {
+            Provider::read(file, mistakes)
+        };
         let signature = provider.signature.as_ref();
         let lookup = environment.map(|environment| SecretLookup { environment, signature });
         let secrets = secrets::read(file, lookup, mistakes);
         let answers = file.table("answers", mistakes);
         let answers = answers.map(|answers| AnswerRules::compile(answers, &patterns, mistakes));
+        // The provider that is meant may have some: each use of them would be a mistake otherwise.
+        let is_form = is_unknown || !has_sender(file) || file.misspells("answers");
+        let answers = answers.or_else(|| is_form.then(|| AnswerRules::none(&patterns)));
         let import = file.table("import", mistakes);
         let import = import.map(|import| ImportRules::read(import, &patterns, mistakes));
         ParsedFile {
@@ -356,20 +369,26 @@ impl ParsedFile {
         }
     }
 
-    /// Returns the source and the reasons why secrets are missing.
+    /// Reports that no secret is named where one is needed.
+    fn check_secrets(&self, name: &SourceName, file: &TomlTable<'_>, mistakes: &mut Diagnostics) {
+        let needs_secret = self.provider.signature.as_ref().is_some_and(Signature::needs_secret);
+        if !needs_secret || self.secrets.is_some() {
+            return;
+        }
+        let example = name.as_str().to_uppercase().replace('-', "_");
+        let message = "no secrets are named, so nobody could send";
+        let help = format!("write secrets = [\"env:{example}_SECRET\"]");
+        let mistake = Diagnostic::error(file.place.clone(), message).help(help);
+        mistakes.push(mistake.missing(vec!["secrets"]));
+    }
+
+    /// Returns the source and notes on its secrets.
     fn source(
         &self,
         name: SourceName,
         signature: Signature,
         mistakes: &mut Diagnostics,
     ) -> (Source, Vec<SecretNote>) {
-        if signature.needs_secret() && self.secrets.is_none() {
-            let example = name.as_str().to_uppercase().replace('-', "_");
-            mistakes.push(
-                Diagnostic::error(0..0, "no secrets are named, so nobody could send")
-                    .help(format!("write secrets = [\"env:{example}_SECRET\"]")),
-            );
-        }
         let (keys, secret_notes) =
             secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
         let provider = &self.provider;
@@ -433,6 +452,19 @@ fn check_provider(name: &SpannedText, mistakes: &mut Diagnostics) {
     mistakes.push(Diagnostic::error(name.place.clone(), message).help(help));
 }
 
+fn has_sender(file: &mut TomlTable<'_>) -> bool {
+    file.value("provider").is_some() || file.value("signature").is_some()
+}
+
+/// Returns whether the file names a provider, in a way that nobody knows.
+fn lacks_provider(file: &mut TomlTable<'_>, named: Option<&SpannedText>) -> bool {
+    match named {
+        Some(named) => Provider::builtin(&named.text).is_none(),
+        None if file.value("provider").is_some() => true,
+        None => !has_sender(file) && file.misspells("provider"),
+    }
+}
+
 /// Returns a function by which intake finds a text in an event, and the members of the payload that
 /// it reads, `None` if it may read any.
 // A function, because intake does not know the mapping language.
@@ -443,6 +475,12 @@ fn field(
 ) -> (Option<ValueLookup>, Option<Vec<String>>) {
     let Some(text) = text else { return (None, Some(Vec::new())) };
     let extractor = Extractor::compile_within(text, patterns, mistakes);
+    if extractor.is_literal() {
+        // Of one id, all events but the first would be repeats.
+        let message = format!("every event would have the text `{}` here", text.text);
+        let help = format!("write \"$.{}\" to look it up in the payload", text.text.trim());
+        mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
+    }
     let members = extractor.members();
     let select = move |payload: &_, headers: &_| extractor.select(payload, headers);
     (Some(Arc::new(select)), members)

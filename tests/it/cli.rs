@@ -12,6 +12,8 @@ mod events;
 mod healthcheck;
 mod import;
 mod init;
+mod literal_paths;
+mod one_mistake;
 mod running_relay;
 mod send;
 mod send_messages;

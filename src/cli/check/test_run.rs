@@ -65,8 +65,6 @@ pub(super) fn run(source: &MappingFile, limits: &PayloadLimits) -> TestResults {
             results.unreached.push(Diagnostic::warning(block.place.clone(), message).help(help));
         }
     }
-    // Several tests show the same doubt about a query.
-    results.mistakes.dedup();
     results
 }
 
@@ -85,7 +83,12 @@ impl TestRun<'_> {
         let Some(carried) = self.sample()? else { return Ok(None) };
         let mut requests = Vec::new();
         for (event, payload) in &carried.events {
-            warnings.extend(self.source.mapping.lints(event, payload));
+            for warning in self.source.mapping.lints(event, payload) {
+                // Several tests show the same doubt.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
             let mapped = self.source.mapping.apply(event, payload);
             let mapped =
                 mapped.map_err(|error| self.wrong(format!("it cannot be mapped: {error}")))?;

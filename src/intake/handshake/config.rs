@@ -52,7 +52,9 @@ fn check(handshake: &HandshakeRule, table: &TomlTable<'_>, mistakes: &mut Diagno
     // Without any condition every webhook would match, and none would be stored.
     if is_post && handshake.places().next().is_none() {
         let help = "name under `when` or `has` what only a handshake has";
-        wrong("this would treat every webhook as a handshake", help);
+        let message = "this would treat every webhook as a handshake";
+        let mistake = Diagnostic::error(table.place.clone(), message).help(help);
+        mistakes.push(mistake.missing(vec!["when", "has"]));
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) fn credential_locations(
         let message = "[signature] does not say where the proof is";
         let help =
             "write header = \"X-Signature\", query = \"token\", field = \"Key\" or bearer = true";
-        mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+        let mistake = Diagnostic::error(table.place.clone(), message).help(help);
+        mistakes.push(mistake.missing(vec!["header", "query", "field", "bearer"]));
     }
     locations
 }

@@ -49,7 +49,8 @@ pub(super) fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> Opti
     if table.value("scheme").is_none() {
         let names = SCHEMES.map(|(name, _)| name).join(", ");
         let mistake = Diagnostic::error(table.place.clone(), "[signature] has no `scheme`");
-        mistakes.push(mistake.help(format!("write one of: {names}")));
+        let help = format!("write one of: {names}");
+        mistakes.push(mistake.help(help).missing(vec!["scheme"]));
     }
     let scheme = written.as_ref().and_then(|written| word(written, &SCHEMES, mistakes));
     let Some((written, scheme)) = written.zip(scheme) else {

@@ -1,9 +1,11 @@
 //! Templates: minijinja with filters and functions of Savio Relay, within bounds of work and output.
 
+mod advice;
 mod bounds;
 mod builtins;
 mod check;
 mod error;
+mod foreign_names;
 mod functions;
 mod guard;
 mod json_value;
@@ -127,7 +129,7 @@ impl Templates {
         self.count += 1;
         if let Err(error) = self.environment.add_template_owned(name.clone(), guarded.text.clone())
         {
-            check.syntax(&error, error.range().map(|at| guarded.original(at)));
+            check.syntax(&error, error.range().map(|at| guarded.original(at)), &pieces);
             return None;
         }
         let compiled = self.environment.get_template(&name).expect("it was just added");
@@ -148,6 +150,7 @@ impl Templates {
             .map(str::to_owned)
             .collect();
         check.comparisons(&pieces);
+        check.joins();
         Some(Template { name, uses, members, multi_value_queries: several })
     }
 

@@ -8,6 +8,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::expression::Expression;
+use super::foreign_syntax::{foreign_syntax, in_payload};
+use super::literal_path::WrittenLiteral;
 use super::query::{Query, QueryError};
 use super::steps::{Markup, ValueSteps};
 use super::template::{self, Templates, Variable};
@@ -34,6 +36,8 @@ pub(crate) struct ValueReader<'r> {
     /// Validator of the field being read, if it holds exactly one value, such as a URL.
     // Several URLs would be joined to a text that is no URL.
     pub(crate) single_value: Option<&'static Validator>,
+    /// The texts that are sent as they are.
+    pub(crate) literals: Vec<WrittenLiteral>,
     depth: usize,
 }
 
@@ -44,7 +48,15 @@ impl<'r> ValueReader<'r> {
         known: &'r [Variable],
         mistakes: &'r mut Diagnostics,
     ) -> ValueReader<'r> {
-        ValueReader { document, templates, known, mistakes, single_value: None, depth: 0 }
+        ValueReader {
+            document,
+            templates,
+            known,
+            mistakes,
+            single_value: None,
+            literals: Vec::new(),
+            depth: 0,
+        }
     }
 
     /// Reads the value of a key; `None` if it is wrong, which is reported.
@@ -85,6 +97,12 @@ impl<'r> ValueReader<'r> {
         }
         if !["{{", "{%", "{#"].iter().any(|open| text.text.contains(open)) {
             let literal = template::literal(&text.text);
+            if let Some(warning) = foreign_syntax(text) {
+                self.mistakes.push(warning);
+            } else if literal.is_some() {
+                self.literals
+                    .push(WrittenLiteral { text: text.clone(), is_whole: self.depth == 1 });
+            }
             if let Some(literal) = &literal {
                 self.warn_of_refused(literal, text.place.clone());
             }
@@ -182,6 +200,14 @@ impl<'r> ValueReader<'r> {
                 .map(Scalar::Number),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
         };
+        if let Some(Scalar::Text(text)) = &literal
+            && (["$.", "$[", "@."].iter().any(|start| text.starts_with(start))
+                || template::looks_up_variable(text))
+        {
+            let message = "this is sent as it is written: only `from` looks something up";
+            let help = "write from = [\"$.a\", \"$.b\"] for the first that is not empty";
+            self.mistakes.push(Diagnostic::warning(value.span(), message).help(help));
+        }
         if literal.is_none() {
             self.mistakes.push(wrong_type(key, value, "a text, a number, true or false"));
         }
@@ -208,7 +234,8 @@ impl<'r> ValueReader<'r> {
         if written.is_none() {
             let message = format!("`{key}` has no `from`");
             let help = "write from = \"$.path\", the value that the other keys change";
-            self.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+            let mistake = Diagnostic::error(table.place.clone(), message).help(help);
+            self.mistakes.push(mistake.missing(vec!["from"]));
         }
         table.finish(self.mistakes);
         let default = default.filter(|default| !default.text().trim().is_empty());
@@ -287,10 +314,15 @@ fn literal_help(text: &str) -> String {
 /// Converts the error of a query or condition to a mistake in the file.
 pub(crate) fn query_mistake(text: &SpannedText, error: QueryError) -> Diagnostic {
     let mistake = Diagnostic::error(text.part(error.at), error.message);
+    if text.text.starts_with("${") {
+        let inner = text.text[2..].split('}').next().unwrap_or_default();
+        let help = format!("write {{{{ {} }}}}", in_payload(inner.trim()));
+        return Diagnostic::error(text.place.clone(), "a template has double braces").help(help);
+    }
     // `$5` is more likely a price than a query.
     let rest = text.text.strip_prefix('$').unwrap_or_default();
     if !rest.is_empty() && !rest.starts_with(['.', '[']) {
         return mistake.help(literal_help(&text.text));
     }
-    Diagnostic { help: error.help, ..mistake }
+    mistake.maybe_help(error.help)
 }

@@ -111,6 +111,22 @@ impl AnswerRules {
         }
     }
 
+    /// Returns rules that find no question.
+    pub fn none(patterns: &Patterns) -> AnswerRules {
+        AnswerRules {
+            templates: Templates::new(patterns).seal(),
+            source: None,
+            nested: None,
+            when: None,
+            matching: None,
+            printed: None,
+            question: None,
+            answer: None,
+            cardinality: Cardinality::One,
+            keys: None,
+        }
+    }
+
     /// Returns the questions and those nested in them, in the order of the form.
     fn with_nested<'v>(
         &self,
@@ -306,7 +322,8 @@ fn default_value(reader: &mut ValueReader<'_>, written: &str) -> Option<Expressi
     reader.text(&text)
 }
 
-fn missing(table: &TomlTable<'_>, key: &str) -> Diagnostic {
+fn missing(table: &TomlTable<'_>, key: &'static str) -> Diagnostic {
     let help = format!("write {key} = \"@.path\", `@` being the {key}");
-    Diagnostic::error(table.place.clone(), format!("[answers] has no `{key}`")).help(help)
+    let mistake = Diagnostic::error(table.place.clone(), format!("[answers] has no `{key}`"));
+    mistake.help(help).missing(vec![key])
 }

@@ -13,6 +13,7 @@ use crate::event::{Event, Request, RequestKind, TypePattern, storable};
 use crate::mapping::explanation::{FieldResult, Recorder};
 use crate::mapping::language::condition::WhenClause;
 use crate::mapping::language::item_values::ItemValues;
+use crate::mapping::language::literal_path::WrittenLiteral;
 use crate::mapping::language::query::Query;
 use crate::mapping::language::scope::{ItemScope, Scope};
 use crate::mapping::language::template::{Templates, Variable};
@@ -34,6 +35,8 @@ pub(crate) struct RuleBlock {
     when: Option<WhenClause>,
     for_each: Option<Query>,
     fields: Vec<(&'static FieldRule, FieldValue)>,
+    /// Texts that are sent as they are, although they may be meant as paths.
+    literals: Vec<WrittenLiteral>,
 }
 
 /// Reads the blocks of a file.
@@ -59,15 +62,20 @@ impl BlockCompiler<'_> {
         let for_each = table.text("for_each", reader.mistakes);
         let for_each = for_each.and_then(|text| nodes_query(&text, &mut reader));
         // Also if `for_each` is a mistake: otherwise each `@` would be reported as another one.
-        if table.value("for_each").is_some() {
+        if table.value("for_each").is_some() || table.misspells("for_each") {
             known.push(Variable::Item);
         }
         let mut reader = ValueReader::new(document, self.templates, &known, self.mistakes);
         let when = WhenClause::read(&mut table, &mut reader);
         let mut read = Vec::new();
+        let mut literals = Vec::new();
         for field in fields(kind) {
             let value = field.read(&mut table, &mut reader);
             read.extend(value.map(|value| (field, value)));
+            literals.extend(reader.literals.drain(..).map(|literal| WrittenLiteral {
+                is_whole: literal.is_whole && !field.takes_words(),
+                ..literal
+            }));
             // A required key that is there and wrong has been reported already.
             if field.if_empty != EmptyPolicy::LeaveOut && table.value(field.name).is_none() {
                 reader.mistakes.push(missing(kind, field, &table));
@@ -76,7 +84,7 @@ impl BlockCompiler<'_> {
         let place = table.place.clone();
         table.finish(self.mistakes);
         let name = format!("{}[{position}]", kind.as_str());
-        RuleBlock { kind, name, place, events, when, for_each, fields: read }
+        RuleBlock { kind, name, place, events, when, for_each, fields: read, literals }
     }
 }
 
@@ -93,7 +101,7 @@ fn nodes_query(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<Query
 fn missing(kind: RequestKind, field: &FieldRule, table: &TomlTable<'_>) -> Diagnostic {
     let message = format!("this {} has no `{}`", kind.as_str(), field.name);
     let help = format!("Savio requires it: write {} = \"$.path\"", field.name);
-    Diagnostic::error(table.place.clone(), message).help(help)
+    Diagnostic::error(table.place.clone(), message).help(help).missing(vec![field.name])
 }
 
 /// State of mapping one event through all blocks.
@@ -251,18 +259,16 @@ impl RuleBlock {
         MappingError { field: format!("{}.{field}", self.name), reason: failure.0.clone() }
     }
 
-    /// Returns warnings about a `when` that, by this sample, is probably not meant.
+    /// Returns warnings about what, by this sample, is probably not meant.
     pub(crate) fn lints(&self, scope: &Scope<'_>) -> Vec<Diagnostic> {
-        let Some(when) = &self.when else {
-            return Vec::new();
-        };
+        let payload: &Value = scope.payload;
         let Some(query) = &self.for_each else {
-            return when.lints(scope.payload, scope.payload);
+            return self.lints_of(payload, None);
         };
         let items = ItemScope::new(scope, None).nodes(query).unwrap_or_default();
         let mut warnings = Vec::new();
         for item in items.into_iter().take(REQUESTS_MAX) {
-            for warning in when.lints(scope.payload, item) {
+            for warning in self.lints_of(payload, Some(item)) {
                 // Most items raise the same one.
                 if !warnings.contains(&warning) {
                     warnings.push(warning);
@@ -270,6 +276,13 @@ impl RuleBlock {
             }
         }
         warnings
+    }
+
+    fn lints_of(&self, payload: &Value, item: Option<&Value>) -> Vec<Diagnostic> {
+        let of_when =
+            self.when.iter().flat_map(|when| when.lints(payload, item.unwrap_or(payload)));
+        let of_literals = self.literals.iter().filter_map(|literal| literal.lint(payload, item));
+        of_when.chain(of_literals).collect()
     }
 }
 

@@ -130,6 +130,13 @@ pub(crate) struct FilledField {
 }
 
 impl FieldRule {
+    /// Returns whether words that are written in the file are usual here.
+    pub(crate) fn takes_words(&self) -> bool {
+        let words = ["feedback_type", "state", "source_username", "feature_request_title"];
+        matches!(self.field_type, FieldType::Tags | FieldType::Attributes)
+            || words.contains(&self.name)
+    }
+
     /// Reads the field's value; `None` if it is absent or wrong.
     pub(crate) fn read(
         &self,

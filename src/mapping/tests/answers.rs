@@ -158,7 +158,7 @@ fn failing_answer_is_left_out_and_noted() {
 fn answers_without_source_or_with_unknown_keys_are_mistakes() {
     for (table, mistakes) in [
         ("question = \"@.a\"\nanswer = \"@.b\"", 1),
-        ("each = \"$.a\"\nof = \"$.b\"\nquestion = \"x\"\nanswer = \"x\"", 1),
+        ("each = \"$.a\"\nof = \"$.b\"\nquestion = \"@.x\"\nanswer = \"@.x\"", 1),
         ("each = \"$.a\"", 2),
         ("of = \"$\"\nquestions = \"x\"", 1),
         ("of = \"$\"\nfound_in = \"$.a\"", 1),

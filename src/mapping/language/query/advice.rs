@@ -1,6 +1,7 @@
 //! Common mistakes in queries, with advice what to write instead.
 
 mod comparisons;
+mod foreign_operators;
 
 use std::ops::Range;
 
@@ -47,7 +48,8 @@ fn outermost<'s, 't>(scan: &'s QueryTokens<'t>) -> impl Iterator<Item = &'s Quer
 pub(super) fn unexpected(scan: &QueryTokens<'_>, position: usize) -> QueryError {
     let Some(token) = scan.tokens.iter().find(|token| token.at.end > position) else {
         let end = scan.text.len();
-        return QueryError::new("something is missing at the end", end..end);
+        return QueryError::new("something is missing at the end", end..end)
+            .help("write what follows, or leave out the last sign");
     };
     match token.kind {
         // RFC 9535, section 2.1: integers are at most 2^53 - 1, which has 16 digits.
@@ -58,6 +60,7 @@ pub(super) fn unexpected(scan: &QueryTokens<'_>, position: usize) -> QueryError 
         _ => {
             let message = format!("`{}` does not belong here", token.text);
             QueryError::new(message, token.at.clone())
+                .help("a path is `$.name[0].key`, a condition `@.key == 'text' && @.other`")
         }
     }
 }
@@ -114,6 +117,7 @@ fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), Qu
             }
             _ => None,
         };
+        let mistake = foreign_operators::find(scan, index).or(mistake);
         // The exact advice first: tokens without an operator are often only the consequence.
         if let Some(error) = mistake.or_else(|| neighbours(scan, index)) {
             return Err(error);
@@ -125,19 +129,23 @@ fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), Qu
 
 fn word(scan: &QueryTokens<'_>, index: usize, brackets: &Brackets) -> Option<QueryError> {
     let token = &scan.tokens[index];
-    let error = |message: &str| Some(QueryError::new(message, token.at.clone()));
+    let error =
+        |message: &str, help: &str| Some(QueryError::new(message, token.at.clone()).help(help));
     if scan.is_member(index) && !scan.is_call(index) {
         let touches = scan.before(index).is_some_and(|dot| dot.at.end == token.at.start);
-        return if touches { None } else { error("white space between the dot and the name") };
+        let message = "white space between the dot and the name";
+        return if touches { None } else { error(message, "remove the white space") };
     }
     if let Some(sign) = junction(token.text) {
-        return error(&format!("`{}` is written `{sign}`", token.text));
+        let message = format!("`{}` is written `{sign}`", token.text);
+        return error(&message, &format!("write `{sign}`"));
     }
     if scan.is_call(index) {
         return function(scan, index);
     }
     if FUNCTIONS.contains(&token.text) && scan.is(index + 1, "(") {
-        return error("white space between the function and its `(`");
+        let message = "white space between the function and its `(`";
+        return error(message, "remove the white space");
     }
     let alone = scan.before(index).is_none_or(|before| {
         matches!(

@@ -5,13 +5,16 @@ use std::ops::Range;
 
 use minijinja::{Environment, Error, ErrorKind};
 
+use super::advice;
 use super::bounds::OutOfBounds;
-use super::functions::{FILTERS, FUNCTIONS, StaticQueries};
+use super::foreign_names::{
+    advice_on_filter, advice_on_function, advice_on_method, advice_on_test, advice_on_variable,
+};
+use super::functions::{FUNCTIONS, StaticQueries};
 use super::lexer::{Piece, TemplateToken};
 use super::variable::Variable;
 use super::zero_comparisons::zero_comparisons;
 use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX};
-use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::mapping::language::query::{Patterns, Query};
 
@@ -40,12 +43,11 @@ impl<'c> TemplateCheck<'c> {
     }
 
     /// Reports a syntax error of minijinja, at its place if it has one.
-    pub(super) fn syntax(&mut self, error: &Error, at: Option<Range<usize>>) {
-        // minijinja's own message does not say that a query was written where a variable belongs.
-        if let Some((at, path)) = self.dollar() {
-            let rest = path.trim_start_matches("$.");
-            let mistake = Diagnostic::error(self.place(at), "a template cannot look up `$`");
-            self.mistakes.push(mistake.help(format!("write payload.{rest} or jsonpath('{path}')")));
+    pub(super) fn syntax(&mut self, error: &Error, at: Option<Range<usize>>, pieces: &[Piece<'_>]) {
+        // minijinja's own message says what it did not expect, and not what was meant.
+        if let Some(advice) = advice::of(self.text.text.trim(), pieces) {
+            let mistake = Diagnostic::error(self.place(advice.at), advice.message);
+            self.mistakes.push(mistake.help(advice.help));
             return;
         }
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
@@ -54,22 +56,6 @@ impl<'c> TemplateCheck<'c> {
         let mistake = Diagnostic::error(self.place(at), format!("not a template: {detail}"));
         let help = "a value stands in {{ }}, a statement in {% %}: close each as it was opened";
         self.mistakes.push(mistake.help(help));
-    }
-
-    /// Returns a path that was written as a query inside of `{{ }}`, and its place.
-    fn dollar(&self) -> Option<(Range<usize>, String)> {
-        let first = self.tokens.iter().position(|(token, _)| *token == TemplateToken::Sign("$"))?;
-        let start = self.tokens[first].1.start;
-        let mut end = start + 1;
-        for (token, at) in &self.tokens[first + 1..] {
-            let continues = at.start == end
-                && matches!(token, TemplateToken::Word(_) | TemplateToken::Sign("."));
-            if !continues {
-                break;
-            }
-            end = at.end;
-        }
-        Some((start..end, self.text.text.trim()[start..end].to_owned()))
     }
 
     /// Reports variables that are unknown, and so always empty.
@@ -96,18 +82,16 @@ impl<'c> TemplateCheck<'c> {
                 }
                 Some(_) => {
                     let message = format!("`{name}` is not known here");
-                    self.mistakes.push(Diagnostic::error(at, message));
+                    let help = "the blocks, such as [[feedback]], can look it up";
+                    self.mistakes.push(Diagnostic::error(at, message).help(help));
                 }
                 // An unknown function is reported by `calls`.
                 None if FUNCTIONS.contains(&name.as_str()) || called.contains(name.as_str()) => {}
                 None if unknown == MISTAKES_MAX => {}
                 None => {
                     unknown += 1;
-                    let names = known.iter().map(|variable| variable.name());
-                    let help = match nearest(name, names) {
-                        Some(meant) => format!("did you mean `{meant}`?"),
-                        None => format!("write payload.{name} for what is in the payload"),
-                    };
+                    let dashed = self.dashed_member(name);
+                    let help = dashed.unwrap_or_else(|| advice_on_variable(name, known));
                     let message = format!("`{name}` is always empty: nothing has this name");
                     self.mistakes.push(Diagnostic::warning(at, message).help(help));
                 }
@@ -136,27 +120,30 @@ impl<'c> TemplateCheck<'c> {
             if before == Some(TemplateToken::Sign("|")) {
                 let found = state.apply_filter(word, &[]).map_err(kind);
                 if found == Err(ErrorKind::UnknownFilter) {
-                    unknown.push(("filter", word, at.clone(), nearest(word, FILTERS)));
+                    unknown.push(("filter", word, at.clone(), advice_on_filter(word)));
                 }
             } else if tested {
                 let found = state.perform_test(word, &[]).map_err(kind);
                 if found == Err(ErrorKind::UnknownTest) {
-                    unknown.push(("test", word, at.clone(), None));
+                    unknown.push(("test", word, at.clone(), advice_on_test(word)));
                 }
             } else if after == Some(TemplateToken::Sign("("))
                 && before != Some(TemplateToken::Sign("."))
                 && !FUNCTIONS.contains(&word)
                 && undeclared.contains(word)
             {
-                unknown.push(("function", word, at.clone(), nearest(word, FUNCTIONS)));
+                unknown.push(("function", word, at.clone(), advice_on_function(word)));
+            } else if after == Some(TemplateToken::Sign("("))
+                && before == Some(TemplateToken::Sign("."))
+                && position >= 2
+                && self.tokens[position - 2].0 != TemplateToken::Word("loop")
+            {
+                unknown.push(("method", word, at.clone(), advice_on_method(word)));
             }
         }
-        for (what, word, at, meant) in unknown.into_iter().take(MISTAKES_MAX) {
+        for (what, word, at, help) in unknown.into_iter().take(MISTAKES_MAX) {
             let mistake = Diagnostic::error(self.place(at), format!("there is no {what} `{word}`"));
-            self.mistakes.push(match meant {
-                Some(meant) => mistake.help(format!("did you mean `{meant}`?")),
-                None => mistake,
-            });
+            self.mistakes.push(mistake.help(help));
         }
     }
 
@@ -195,7 +182,7 @@ impl<'c> TemplateCheck<'c> {
                     let start = at.start + 1;
                     let at = self.place(start + error.at.start..start + error.at.end);
                     let mistake = Diagnostic::error(at, error.message);
-                    wrong.push(Diagnostic { help: error.help, ..mistake });
+                    wrong.push(mistake.maybe_help(error.help));
                 }
             }
         }
@@ -209,6 +196,46 @@ impl<'c> TemplateCheck<'c> {
             let help = "write `number`: no comparison with what is no number holds";
             self.mistakes.push(Diagnostic::warning(self.place(at), message).help(help));
         }
+    }
+
+    /// Warns of texts that are added, which fails or counts them as numbers.
+    pub(super) fn joins(&mut self) {
+        let mut added = Vec::new();
+        for window in self.tokens.windows(3) {
+            let [(left, _), (TemplateToken::Sign("+"), at), (right, _)] = window else { continue };
+            if matches!(
+                (left, right),
+                (TemplateToken::Literal(_), _) | (_, TemplateToken::Literal(_))
+            ) {
+                added.push(at.clone());
+            }
+        }
+        for at in added.into_iter().take(MISTAKES_MAX) {
+            let help = "write `~`, which also takes what is missing: payload.a ~ ' x'";
+            let warning = Diagnostic::warning(self.place(at), "`+` adds numbers, and no texts");
+            self.mistakes.push(warning.help(help));
+        }
+    }
+
+    /// Returns advice on a name that is the end of a member with a dash, as in `payload.a-b`.
+    fn dashed_member(&self, name: &str) -> Option<String> {
+        let text = self.text.text.trim();
+        let is_end = |window: &&[(TemplateToken<'_>, Range<usize>)]| {
+            let joined = window.windows(2).all(|pair| pair[0].1.end == pair[1].1.start);
+            let tokens = [window[0].0, window[2].0, window[3].0];
+            joined
+                && tokens
+                    == [
+                        TemplateToken::Sign("."),
+                        TemplateToken::Sign("-"),
+                        TemplateToken::Word(name),
+                    ]
+        };
+        let window = self.tokens.windows(4).find(is_end)?;
+        let (dot, key) = (window[0].1.start, window[1].1.start..window[3].1.end);
+        let is_path = |c: char| c.is_alphanumeric() || "_.".contains(c);
+        let start = text[..dot].rfind(|c| !is_path(c)).map_or(0, |at| at + 1);
+        Some(format!("a name with a dash is written {}['{}']", text.get(start..dot)?, &text[key]))
     }
 
     /// Returns the names before a parenthesis.

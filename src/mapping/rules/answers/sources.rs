@@ -27,7 +27,8 @@ impl QuestionSource {
         if table.value("each").is_some() == table.value("of").is_some() {
             let message = "[answers] needs either `each` or `of`";
             let help = "write each = \"$.questions[*]\", or of = \"$.answers\" for one object";
-            reader.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+            let mistake = Diagnostic::error(table.place.clone(), message).help(help);
+            reader.mistakes.push(mistake.missing(vec!["each", "of"]));
         }
         each.map(QuestionSource::Each).or(of.map(QuestionSource::Of))
     }
@@ -51,7 +52,8 @@ impl AnswerMatch {
         if table.value("found_in").is_some() != matching.is_some() {
             let message = "`found_in` and `match` go together";
             let help = "write match = { question = \"@.id\", answer = \"@.question_id\" }";
-            reader.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+            let mistake = Diagnostic::error(table.place.clone(), message).help(help);
+            reader.mistakes.push(mistake.missing(vec!["found_in", "match"]));
         }
         let matching = matching.as_mut()?;
         let question = value_at("question", matching, reader);
@@ -99,7 +101,8 @@ impl Printed {
             if printed.value(key).is_none() {
                 let help = "write printed = { text = \"$.pretty\", answer = \"@.value\" }";
                 let message = format!("`printed` has no `{key}`");
-                reader.mistakes.push(Diagnostic::error(printed.place.clone(), message).help(help));
+                let mistake = Diagnostic::error(printed.place.clone(), message).help(help);
+                reader.mistakes.push(mistake.missing(vec![key]));
             }
         }
         let text = value_at("text", &mut printed, reader);
@@ -127,5 +130,13 @@ pub(super) fn value_at(
     reader: &mut ValueReader<'_>,
 ) -> Option<Expression> {
     let value = table.value(key)?;
-    reader.read(key, value)
+    let read = reader.read(key, value)?;
+    if let Expression::Literal(literal) = &read {
+        let text = literal.text();
+        let message = format!("every question would have the text `{text}` here");
+        let help = format!("write \"@.{text}\" to look it up in the question or the answer");
+        reader.mistakes.push(Diagnostic::error(value.span(), message).help(help));
+        return None;
+    }
+    Some(read)
 }
