@@ -109,7 +109,11 @@ async fn upgraded_relay_with_a_folder_says_once_which_bundled_sources_are_new() 
 
     // As the last program without bundled sources under the folder has left it.
     let file = Connection::open(folder.path().join("relay.db")).unwrap();
-    file.execute_batch("DROP TABLE bundled_sources; PRAGMA user_version = 13").unwrap();
+    file.execute_batch(
+        "DROP TABLE bundled_sources; ALTER TABLE events DROP COLUMN may_repeat;
+         PRAGMA user_version = 13",
+    )
+    .unwrap();
     drop(file);
     let Scene { folder, relay, .. } = Scene::start_in(folder).await;
     let first = relay.startup_output.clone();
