@@ -13,7 +13,6 @@ mod trace_export;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tracing::{info, warn};

@@ -1,11 +1,10 @@
 //! Places of secrets: an environment variable or a file.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use crate::file::{self, FileError};
+use crate::file;
 
 /// Size limit of a file that holds a secret.
 const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -77,7 +76,7 @@ pub(super) fn read_file(path: &Path) -> Result<String, String> {
     match file::read(path, FILE_BYTES_MAX).map(String::from_utf8) {
         Ok(Ok(text)) => Ok(text),
         Ok(Err(_)) => Err(format!("the file {path_shown} is not UTF-8")),
-        Err(FileError::Failed(error)) if error.kind() == ErrorKind::NotFound => {
+        Err(_) if matches!(path.try_exists(), Ok(false)) => {
             Err(format!("the file {path_shown} does not exist"))
         }
         Err(error) => Err(format!("the file {path_shown} cannot be read: {error}")),

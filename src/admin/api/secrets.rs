@@ -1,4 +1,4 @@
-//! SecretComparison of secrets with those that the running relay uses, for `doctor`.
+//! Comparison of secrets with those that the running relay uses, for `doctor`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::response::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::admin::error::{ApiError, BodyErrors, CommonErrors};
+use crate::admin::error::ApiError;
 use crate::admin::params::JsonBody;
 use crate::admin::state::AdminState;
 use crate::secret::SecretComparison;
@@ -74,7 +74,7 @@ pub(crate) struct KeptSecretView {
 
 /// Tell whether the relay uses the same secrets as another process finds, by fingerprints
 #[utoipa::path(post, path = "/api/v1/secrets/compare", request_body = CompareBody,
-    responses(CommonErrors, BodyErrors, (status = 200, body = ComparedSecrets)))]
+    responses((status = 200, description = "Whether each is the same", body = ComparedSecrets)))]
 pub(crate) async fn compare(
     State(admin): State<Arc<AdminState>>,
     JsonBody(body): JsonBody<CompareBody>,
