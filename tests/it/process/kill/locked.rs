@@ -238,7 +238,7 @@ fn demo_with_a_locked_store_stops_in_time() {
     demo.arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut demo = demo.spawn().unwrap();
     let mut shown = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(shown.any(|line| line.starts_with("Both stay up until Ctrl-C")));
+    assert!(shown.any(|line| line.starts_with("Ctrl-C ends the demo")));
     let own = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
     let _lock = locked(&own.path().join("demo.db"));
 
