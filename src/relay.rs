@@ -66,9 +66,6 @@ impl Relay {
         let traces = trace_export::start(&config.traces).await;
         let mut tasks = Tasks::new(config.delivery.shutdown_timeout);
 
-        let secrets = Arc::new(SecretsInUse::default());
-        secrets.set(config.secrets());
-        secrets.set(files.iter().flat_map(MappingFile::purposed_secrets));
         // One limit for intake, delivery and previews: each of them alone could use all of it.
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
         let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
@@ -78,14 +75,10 @@ impl Relay {
             tasks.spawn(Arc::clone(delivery).run(tasks.shutdown_started()));
         }
         let replay_ordered = Arc::new(Notify::new());
-        let wake = Arc::clone(&replay_ordered);
-        tasks.spawn(maintenance::run(
-            store.clone(),
-            config.retention,
-            wake,
-            tasks.shutdown_started(),
-        ));
+        let (wake, ended) = (Arc::clone(&replay_ordered), tasks.shutdown_started());
+        tasks.spawn(maintenance::run(store.clone(), config.retention, wake, ended));
 
+        let secrets = Arc::new(secrets_in_use(&config, files));
         let has_unnamed_proxy = config.intake.has_unnamed_proxy();
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
         let addresses = SourceAddresses::beside(&config.store.path, &url);
@@ -255,6 +248,13 @@ async fn bind(
     }
     let webhooks = listener::bind(address, "server.listen").await?;
     Ok((webhooks, listener::bind(admin, "server.admin_listen").await?))
+}
+
+fn secrets_in_use(config: &Config, files: &[MappingFile]) -> SecretsInUse {
+    let secrets = SecretsInUse::default();
+    secrets.set(config.secrets());
+    secrets.set(files.iter().flat_map(MappingFile::purposed_secrets));
+    secrets
 }
 
 /// Returns the sources of the mapping files.

@@ -13,6 +13,7 @@ use super::error::CommandError;
 use super::input::header;
 use super::{input, output, runtime};
 use crate::clock;
+use crate::config::Config;
 use crate::diagnostics::document::Document;
 use crate::event::{Headers, SourceName};
 use crate::http_client::{CallFailure, error_chain};
@@ -59,22 +60,16 @@ pub(super) struct RelayResponse {
     pub(super) body: String,
 }
 
-pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = input::config(arguments.config.as_deref(), environment)?;
     let file = input::mapping_file(&arguments.source, &config, environment)?;
     let source = signing_source(&file)?;
     let url = match &arguments.to {
         Some(to) => hook_url(to, &source.name)?,
-        None => {
-            let unknown =
-                "`server.listen` leaves the port open: name the relay's address with --to";
-            let local = input::local_address(config.listen);
-            let local = local.ok_or_else(|| CommandError::InvalidInput(unknown.to_owned()))?;
-            format!("http://{local}/hooks/{}", source.name)
-        }
+        None => local_url(&config, &source.name)?,
     };
     let key = signing_key(source, arguments.private_key.as_deref())?;
-    let sample = sample(&arguments, &file)?;
+    let sample = sample(arguments, &file)?;
     let public_url = config.intake.public_url.as_deref();
     let signed_url = public_url.map(|it| format!("{it}/hooks/{}", source.name));
     let webhook = OutgoingWebhook {
@@ -140,6 +135,15 @@ fn announcement(file: &MappingFile, sent: &MappingTest) -> String {
     format!("sends the sample {}{}", output::line(name), output::line(&others))
 }
 
+/// Returns the URL at which this machine reaches the relay of the configuration.
+fn local_url(config: &Config, source: &SourceName) -> Result<String, CommandError> {
+    let Some(local) = input::local_address(config.listen) else {
+        let unknown = "`server.listen` leaves the port open: name the relay's address with --to";
+        return Err(CommandError::InvalidInput(unknown.to_owned()));
+    };
+    Ok(format!("http://{local}/hooks/{source}"))
+}
+
 /// Appends `/hooks/NAME` to a URL that does not name a source, and says so.
 fn hook_url(to: &str, source: &SourceName) -> Result<String, CommandError> {
     let parsed = Url::parse(to).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
@@ -150,14 +154,13 @@ fn hook_url(to: &str, source: &SourceName) -> Result<String, CommandError> {
         return Err(CommandError::InvalidInput(message));
     };
     let segments: Vec<&str> = url.path().split('/').filter(|it| !it.is_empty()).collect();
-    match segments.as_slice() {
+    let base = match segments.as_slice() {
         // Any path below `hooks` names a source.
         [.., "hooks", _] => return Ok(to.to_owned()),
-        [base @ .., "hooks"] | [base @ ..] => {
-            let base: String = base.iter().map(|segment| format!("/{segment}")).collect();
-            url.set_path(&format!("{base}/hooks/{source}"));
-        }
-    }
+        [base @ .., "hooks"] | base => base,
+    };
+    let path = [base, &["hooks", source.as_str()]].concat().join("/");
+    url.set_path(&path);
     output::print_error(&format!("posts to {url}"));
     Ok(url.into())
 }

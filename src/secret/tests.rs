@@ -29,7 +29,7 @@ fn look_up(reference: &str, environment: &Environment) -> Secret {
 }
 
 fn value(secret: &Secret) -> Result<&str, &str> {
-    secret.value().map(|value| value.expose_secret())
+    secret.value().map(ExposeSecret::expose_secret)
 }
 
 #[track_caller]

@@ -229,67 +229,73 @@ async fn admin_token_in_a_file_is_replaced() {
     assert_eq!(status("/metrics", "the second scraper token").await, 200);
 }
 
+/// A relay on known ports, whose admin token is in a variable, so that `doctor` finds it.
+fn start_for_doctor(scene: &Scene) -> Relay {
+    let address = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let [listen, admin_listen] = [address().to_string(), address().to_string()];
+    let settings = scene.folder.path().join("etc/relay.toml");
+    let more = format!(
+        "[admin]\ntoken = \"env:ADMIN\"\n[server]\nlisten = \"{listen}\"\nadmin_listen = \
+         \"{admin_listen}\"\n"
+    );
+    fs::write(&settings, fs::read_to_string(&settings).unwrap() + &more).unwrap();
+    let variables = [
+        ("ADMIN", ADMIN),
+        ("SAVIO_RELAY_SERVER__LISTEN", &listen),
+        ("SAVIO_RELAY_SERVER__ADMIN_LISTEN", &admin_listen),
+    ];
+    let mut serve = program(scene.folder.path());
+    Relay::start_by(serve.args(["serve", "--config", "etc/relay.toml"]), &variables)
+}
+
+const ADMIN: &str = "a long enough admin token";
+
+/// Returns what `doctor` shows with this admin token.
+fn doctor(scene: &Scene, admin: &str) -> String {
+    let mut doctor = program(scene.folder.path());
+    doctor.args(["doctor", "--config", "etc/relay.toml"]).env("ADMIN", admin);
+    let shown = String::from_utf8(doctor.output().unwrap().stdout).unwrap();
+    for secret in ["second secret", "first secret", admin] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    shown
+}
+
+#[track_caller]
+fn check_parts(shown: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+}
+
 #[tokio::test]
 async fn doctor_says_which_secrets_the_running_relay_does_not_use() {
     let scene = Scene::new().await;
-    let settings = scene.folder.path().join("etc/relay.toml");
-    let address = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let more = format!(
-        "[admin]\ntoken = \"env:ADMIN\"\n[server]\nadmin_listen = \"{}\"\nlisten = \"{}\"\n",
-        address(),
-        address()
-    );
-    fs::write(&settings, fs::read_to_string(&settings).unwrap() + &more).unwrap();
-    let token = ("ADMIN", "a long enough admin token");
-    let mut serve = program(scene.folder.path());
-    let listen = fs::read_to_string(&settings).unwrap();
-    let listen: Vec<&str> = listen.lines().filter_map(|it| it.split('"').nth(1)).collect();
-    let [.., admin_listen, listen] = listen.as_slice() else { panic!() };
-    let variables = [
-        token,
-        ("SAVIO_RELAY_SERVER__LISTEN", listen),
-        ("SAVIO_RELAY_SERVER__ADMIN_LISTEN", admin_listen),
-    ];
-    let relay = Relay::start_by(serve.args(["serve", "--config", "etc/relay.toml"]), &variables);
-    let doctor = |admin: &str| {
-        let mut doctor = program(scene.folder.path());
-        doctor.args(["doctor", "--config", "etc/relay.toml"]).env("ADMIN", admin);
-        String::from_utf8(doctor.output().unwrap().stdout).unwrap()
-    };
-    let shown = doctor(token.1);
-    assert!(shown.contains("the running relay uses all 5 that are found here"), "{shown}");
+    let relay = start_for_doctor(&scene);
+    check_parts(&doctor(&scene, ADMIN), &["the running relay uses all 5 that are found here"]);
 
     scene.set("savio", "new");
     scene.set("form", "second secret");
-    let shown = doctor(token.1);
-    for part in [
+    let parts = [
         "destination default: the running relay still uses another value",
         "source form: the running relay still uses another value",
         "send SIGHUP to the relay",
-    ] {
-        assert!(shown.contains(part), "{part} in {shown}");
-    }
-    let other = doctor("another long admin token");
-    for part in
-        ["does not accept the admin token that the environment variable ADMIN", "restart the relay"]
-    {
-        assert!(other.contains(part), "{part} in {other}");
-    }
+    ];
+    check_parts(&doctor(&scene, ADMIN), &parts);
+    let parts = [
+        "does not accept the admin token that the environment variable ADMIN",
+        "restart the relay",
+    ];
+    check_parts(&doctor(&scene, "another long admin token"), &parts);
 
     relay.hang_up();
     logs(&relay, "destination default: the new value").await;
     fs::remove_file(scene.path("eu")).unwrap();
     relay.hang_up();
     logs(&relay, "still counts").await;
-    let shown = doctor(token.1);
-    assert!(
-        shown.contains("destination eu: the file etc/secrets/eu does not exist, so"),
-        "{shown}"
-    );
-    let metrics = http().get(format!("{}/metrics", relay.admin_url)).bearer_auth(token.1);
+    let kept = "destination eu: the file etc/secrets/eu does not exist, so";
+    check_parts(&doctor(&scene, ADMIN), &[kept]);
+    let metrics = http().get(format!("{}/metrics", relay.admin_url)).bearer_auth(ADMIN);
     let metrics = metrics.send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("\nsavio_relay_secret_files_unusable 1\n"), "{metrics}");
-    for secret in ["second secret", "first secret", token.1] {
-        assert!(!shown.contains(secret), "{shown}");
-    }
+    check_parts(&metrics, &["\nsavio_relay_secret_files_unusable 1\n"]);
 }
