@@ -257,7 +257,6 @@ step "printf 'the-new-token\\n' >savio-token; kill -HUP $relay"
 until_true 'savio-relay events list --state delivered | grep -q form'
 step 'savio-relay destinations pause'
 ends_with 0
-step 'savio-relay send form --sample form.anonymous.json || savio-relay send form'
 until_true 'savio-relay destinations list | grep -q paused'
 step 'savio-relay destinations resume'
 ends_with 0

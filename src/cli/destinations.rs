@@ -12,9 +12,8 @@ use super::error::CommandError;
 use super::output::{self, line, stdout_style};
 use super::relay_client::{CallError, RelayClient, segment};
 use super::stored_state::{self, DestinationState, DestinationStates};
-use super::table::table;
 use super::times::{TimeFormat, TimeOptions, age};
-use super::{input, runtime};
+use super::{input, runtime, table};
 use crate::clock;
 use crate::config::Config;
 use crate::diagnostics::suggestion::nearest;
@@ -113,9 +112,10 @@ fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, CommandError
 fn listed(destinations: &[DestinationState], times: (&TimeFormat, Timestamp)) -> String {
     let rows: Vec<_> = destinations.iter().map(row).collect();
     let names = ["destination", "state", "queued", "in flight", "oldest"];
-    let mut text = table(names, &rows, stdout_style());
+    let mut text = table::table(names, &rows, stdout_style());
     for one in destinations {
-        text += &format!("\n{}: {}\n", line(&one.name), sentence(one, times));
+        let told = format!("{}: {}", line(&one.name), sentence(one, times));
+        text += &format!("\n{}", table::sentence(&told, stdout_style()));
     }
     text
 }

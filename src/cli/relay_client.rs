@@ -39,7 +39,8 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) struct RelayClient {
     http: Client,
     address: Url,
-    token: SecretString,
+    /// An error is the reason why it is not known.
+    token: Result<SecretString, String>,
     /// Where the token is from, for messages.
     token_from: String,
     timeout: Duration,
@@ -114,7 +115,10 @@ impl RelayClient {
     /// Finds the address and the token of the relay; calls nothing yet.
     pub(super) fn of(config: &Config) -> Result<RelayClient, CallError> {
         let address = address(config.admin_listen)?;
-        let (token, token_from) = token(config)?;
+        let (token, token_from) = match token(config) {
+            Ok((token, from)) => (Ok(token), from),
+            Err(reason) => (Err(reason), String::new()),
+        };
         let http = super::send::client(address.as_str()).map_err(|error| CallError::NoAnswer {
             address: address.clone(),
             reason: error.to_string(),
@@ -161,8 +165,11 @@ impl RelayClient {
     ) -> Result<T, CallError> {
         let url = self.address.join("/api/v1/").and_then(|it| it.join(path));
         let url = url.expect("paths are written in this program, their names escaped");
-        let request = self.http.request(method, url).timeout(self.timeout);
-        let mut request = request.bearer_auth(self.token.expose_secret());
+        let mut request = self.http.request(method, url).timeout(self.timeout);
+        // Without it as well: that no relay is running is the reason to tell, if so.
+        if let Ok(token) = &self.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -197,11 +204,12 @@ impl RelayClient {
         let Ok(RefusalBody { reason }) = json::from_slice(body) else {
             return CallError::NotARelay { address };
         };
-        match status {
-            401 => CallError::WrongToken { address, token_from: self.token_from.clone() },
-            403 => CallError::Forbidden { address, reason },
-            404 => CallError::NotFound { reason },
-            400..=499 => CallError::Refused { address, status, reason },
+        match (status, &self.token) {
+            (401, Err(reason)) => CallError::NoToken { reason: reason.clone() },
+            (401, Ok(_)) => CallError::WrongToken { address, token_from: self.token_from.clone() },
+            (403, _) => CallError::Forbidden { address, reason },
+            (404, _) => CallError::NotFound { reason },
+            (400..=499, _) => CallError::Refused { address, status, reason },
             _ => CallError::Failed { address, status, reason },
         }
     }
@@ -218,7 +226,7 @@ fn address(listen: SocketAddr) -> Result<Url, CallError> {
 }
 
 /// Returns the configured token, or the one that the relay generated and wrote at its start.
-fn token(config: &Config) -> Result<(SecretString, String), CallError> {
+fn token(config: &Config) -> Result<(SecretString, String), String> {
     let missing = match config.admin.token.value() {
         Ok(token) => return Ok((token.clone(), "this configuration".to_owned())),
         Err(reason) => reason,
@@ -235,7 +243,7 @@ fn token(config: &Config) -> Result<(SecretString, String), CallError> {
         }
         Err(error) => format!("{shown} cannot be read by this user: {error}"),
     };
-    Err(CallError::NoToken { reason: format!("{missing}, and {unreadable}") })
+    Err(format!("{missing}, and {unreadable}"))
 }
 
 #[cfg(test)]
@@ -246,7 +254,7 @@ mod tests {
         RelayClient {
             http: super::super::send::client("http://127.0.0.1:1").unwrap(),
             address: "http://127.0.0.1:1".parse().unwrap(),
-            token: "token".into(),
+            token: Ok("token".into()),
             token_from: "/data/admin-token".to_owned(),
             timeout: TIMEOUT,
         }
@@ -264,6 +272,9 @@ mod tests {
         check(404, "there is no destination eu");
         check(409, "refused it (409)");
         check(503, "could not do it (503)");
+        let reason = "ADMIN_TOKEN is not set".to_owned();
+        let without = RelayClient { token: Err(reason.clone()), ..client() };
+        assert_eq!(without.refusal(401, br#"{"reason":"x"}"#), CallError::NoToken { reason });
         let foreign = client().refusal(404, b"<html>").to_string();
         assert!(foreign.contains("not as savio-relay does"), "{foreign}");
     }

@@ -11,9 +11,8 @@ use super::error::CommandError;
 use super::output::{self, line, stdout_style};
 use super::relay_client::{CallError, RelayClient, segment};
 use super::stored_state::{self, SourceState, SourceStates};
-use super::table::table;
 use super::times::{TimeFormat, TimeOptions, age};
-use super::{input, runtime};
+use super::{input, runtime, table};
 use crate::config::Config;
 use crate::diagnostics::suggestion::nearest;
 use crate::secret::Environment;
@@ -101,11 +100,12 @@ fn listed(sources: &[SourceState], all: bool, times: &TimeFormat) -> String {
     let mut text = if rows.is_empty() {
         "no source is live: `savio-relay check` says what each lacks\n".to_owned()
     } else {
-        table(names, &rows, stdout_style())
+        table::table(names, &rows, stdout_style())
     };
     for one in &shown {
         for reason in [one.reason.as_ref(), one.queued_reason.as_ref()].into_iter().flatten() {
-            text += &format!("\n{}: {}\n", line(&one.name), line(reason));
+            let told = format!("{}: {}", line(&one.name), line(reason));
+            text += &format!("\n{}", table::sentence(&told, stdout_style()));
         }
     }
     if shown.len() < sources.len() {

@@ -94,6 +94,14 @@ pub(super) fn shortened(text: &str, width: usize) -> String {
     text.chars().take_while(fits).chain(['…']).collect()
 }
 
+/// Formats a sentence below a table: in lines that fit the terminal, or in one line of a pipe.
+pub(super) fn sentence(text: &str, look: OutputStyle) -> String {
+    match terminal_width(look) {
+        Some(width) => wrapped(text, width).join("\n") + "\n",
+        None => format!("{text}\n"),
+    }
+}
+
 /// Breaks a text into lines of this width, between words where possible.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

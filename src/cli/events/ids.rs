@@ -1,11 +1,12 @@
 //! Ids of events as people write them: the beginning is enough, as in git.
 
-use super::list::listed;
 use crate::cli::error::CommandError;
 use crate::cli::output::print_error;
+use crate::cli::table;
 use crate::cli::times::TimeFormat;
+use crate::diagnostics::report::OutputStyle;
 use crate::event::{EventId, IdPrefix};
-use crate::store::{Archive, EventFilter, PageRequest, Sqlite, StoreError};
+use crate::store::{Archive, EventFilter, EventSummary, PageRequest, Sqlite, StoreError};
 
 /// Number of events that are listed for an ambiguous beginning.
 const CANDIDATES: usize = 10;
@@ -46,7 +47,12 @@ async fn ambiguous(
     ids.truncate(CANDIDATES);
     let filter = EventFilter { ids, ..EventFilter::default() };
     let page = store.list(filter, PageRequest { limit: CANDIDATES, after: None }).await?;
-    let events = listed(&page.events, times);
+    let row = |event: &EventSummary| {
+        let (id, received) = (event.id.to_string(), times.moment(event.received_at));
+        [id, received, event.source.to_string(), event.state.as_str().to_owned()]
+    };
+    let rows: Vec<_> = page.events.iter().map(row).collect();
+    let events = table::table(["id", "received", "source", "state"], &rows, OutputStyle::Plain);
     print_error(&format!("Events whose id begins with {prefix}{more}:\n{events}"));
     Ok(CommandError::InvalidInput(format!(
         "several events begin with {prefix}: write more of the id"

@@ -95,11 +95,6 @@ async fn shown_digits(store: &Sqlite, events: &[EventSummary]) -> Result<usize, 
     Ok(store.distinct_digits(ids).await?.max(SHOWN_DIGITS_MIN))
 }
 
-/// Formats events with whole ids, for a message.
-pub(super) fn listed(events: &[EventSummary], times: &TimeFormat) -> String {
-    table(events, (times, clock::now()), (OutputStyle::Plain, None))
-}
-
 /// `digits`: of ids; none shows all.
 fn table(
     events: &[EventSummary],

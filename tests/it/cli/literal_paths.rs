@@ -44,9 +44,9 @@ fn items(name: &str) -> String {
     format!("[[feedback]]\nfor_each = \"$.items[*]\"\nproblem = \"x\"\nperson_name = {name}\n")
 }
 
-#[test]
-fn text_that_is_a_path_into_the_payload_is_warned_about() {
-    for (lines, text, query) in [
+/// Returns blocks with a text that is meant as a path, the text, and the query to write instead.
+fn meant_as_paths() -> Vec<(String, &'static str, &'static str)> {
+    vec![
         (
             company("\"form_response.hidden.account_id\""),
             "form_response.hidden.account_id",
@@ -89,7 +89,12 @@ fn text_that_is_a_path_into_the_payload_is_warned_about() {
             "form_response.hidden.name",
             "$.form_response.hidden.name",
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn text_that_is_a_path_into_the_payload_is_warned_about() {
+    for (lines, text, query) in meant_as_paths() {
         let folder = folder(&lines);
         run(folder.path(), &["check", "--update", "own.toml"]);
 
@@ -167,8 +172,8 @@ fn warnings_of_several_tests_are_shown_once() {
     let folder = folder(&company("\"form_response.hidden.account_id\""));
     let path = folder.path().join("own.toml");
     let text = fs::read_to_string(&path).unwrap();
-    let (_, test) = text.split_once("[[test]]").unwrap();
-    fs::write(&path, format!("{text}[[test]]{test}")).unwrap();
+    let (_, first) = text.split_once("[[test]]").unwrap();
+    fs::write(&path, format!("{text}[[test]]{first}")).unwrap();
     let body =
         json!({ "internal_id": "form_response.hidden.account_id", "name": "Example Bakeries" });
     let expected = json!([{ "request": "company", "body": body }]);

@@ -224,6 +224,17 @@ async fn without_a_relay_the_store_is_listed_and_nothing_is_changed() {
     }
 }
 
+#[test]
+fn missing_relay_is_told_before_a_missing_token() {
+    let place = Place::new(&format!("http://{}", free_address()));
+
+    for arguments in [&["destinations", "pause"][..], &["sources", "pause", "form"]] {
+        let (code, _, errors) = place.output(arguments);
+        assert_eq!(code, Some(3), "{errors}");
+        assert!(errors.contains("no relay is running at"), "{errors}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_of_another_relay_is_told() {
     let place = Place::new(&format!("http://{}", free_address()));
