@@ -21,7 +21,9 @@ pub(super) struct WaitLog {
 impl WaitLog {
     /// Logs the destination's state if it changed since the last call.
     pub(super) async fn observe(&mut self, context: &Context, now: Timestamp) {
-        let closed = context.gate.closed(now).filter(|it| it.kind != WaitKind::Rate);
+        // A rate is no trouble, and a missing token is reported when the relay starts.
+        let is_logged = |kind| !matches!(kind, WaitKind::Rate | WaitKind::NoToken);
+        let closed = context.gate.closed(now).filter(|it| is_logged(it.kind));
         let destination = &context.destination.name;
         let Some(closed) = closed else {
             // Between two tries of an outage the gate admits one request: the outage has not ended.
