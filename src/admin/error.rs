@@ -15,10 +15,7 @@ pub(crate) enum ApiError {
     #[error("send the header Authorization: Bearer TOKEN with a token of the admin API")]
     Unauthorized,
     /// The token is known, and its role does not suffice.
-    #[error(
-        "the token {token} has the role {}: this needs {} or more",
-        has.as_str(), needed.as_str()
-    )]
+    #[error("the token {token} has the role {}: this needs {}", has.as_str(), needed.as_least())]
     Forbidden { token: Arc<str>, has: Role, needed: Role },
     #[error("{0}")]
     BadRequest(String),

@@ -34,6 +34,16 @@ impl Role {
             Role::Everything => "everything",
         }
     }
+
+    /// Returns the role as the least that suffices, for a message.
+    pub(super) fn as_least(self) -> String {
+        match self {
+            Role::Metrics | Role::Read | Role::Operate | Role::Edit => {
+                format!("{} or more", self.as_str())
+            }
+            Role::Everything => "admin.token".to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]

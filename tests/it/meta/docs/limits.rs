@@ -187,7 +187,7 @@ fn other_limits() -> Vec<(&'static str, String)> {
             count_of("delivery/feature_requests/", "PAGES_MAX"),
         ),
         ("spans that wait for the trace collector", count_of("telemetry/", "QUEUE_MAX")),
-        ("size of a secret's file", bytes_of("secret.rs", "FILE_BYTES_MAX")),
+        ("size of a secret's file", bytes_of("secret/location.rs", "FILE_BYTES_MAX")),
         ("shortest secret that is recognised in headers", bytes_of("intake/", "SECRET_BYTES_MIN")),
         ("body of a request to the admin API", bytes_of("src/admin/", "BYTES_MAX")),
         ("time for the body of a request to the admin API", duration("src/admin/", "TIME_MAX")),
