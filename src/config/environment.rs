@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::known_keys::{self, KnownKey, ValueKind};
+use super::known_keys::{self, KnownKey, PREFIX, ValueKind};
 use super::unknown_variable;
 use crate::diagnostics::document::Document;
 use crate::diagnostics::table::Diagnostics;
@@ -10,8 +10,6 @@ use crate::secret::Environment;
 
 /// The documents that were read, each with its mistakes.
 pub type ReadDocuments = Vec<(Document, Diagnostics)>;
-
-pub(super) const PREFIX: &str = "SAVIO_RELAY_";
 
 /// The variables as a document, so that a mistake in one is shown like one in a file.
 pub(super) struct Overrides {

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// Prefix of the variables that set keys.
+pub(super) const PREFIX: &str = "SAVIO_RELAY_";
+
 /// A key of relay.toml: its section, its name, and for some a name in between that people choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KnownKey {

@@ -3,8 +3,7 @@
 
 use std::ops::Range;
 
-use super::environment::PREFIX;
-use super::known_keys::KnownKey;
+use super::known_keys::{KnownKey, PREFIX};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::suggestion::nearest_within;
 
