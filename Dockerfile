@@ -3,8 +3,8 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-# The commit, which the metrics show: docker build --build-arg SAVIO_RELAY_COMMIT=$(git rev-parse --short=12 HEAD) .
-ARG SAVIO_RELAY_COMMIT=
+# The commit, which the metrics show: docker build --build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD) .
+ARG BUILD_COMMIT=
 # The caches keep compiled dependencies between builds. Cargo detects changes by modification time, and a
 # checkout of an older commit has older files than the cache: touching the sources forces a rebuild.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    println!("cargo::rustc-env=SAVIO_RELAY_COMMIT={}", commit());
+    println!("cargo::rustc-env=BUILD_COMMIT={}", commit());
     embed("mappings", "shipped.rs", str::to_owned)?;
     embed("src/intake/providers", "providers.rs", |name| name.trim_end_matches(".toml").to_owned())
 }
@@ -47,12 +47,12 @@ fn list(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
 
 /// Returns the commit: that of the variable, for a build without the repository, or that of the repository.
 fn commit() -> String {
-    println!("cargo::rerun-if-env-changed=SAVIO_RELAY_COMMIT");
+    println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
     #[expect(
         clippy::disallowed_methods,
         reason = "this is how a container build tells a build script"
     )]
-    if let Some(commit) = env::var("SAVIO_RELAY_COMMIT").ok().filter(|it| !it.trim().is_empty()) {
+    if let Some(commit) = env::var("BUILD_COMMIT").ok().filter(|it| !it.trim().is_empty()) {
         return commit.trim().to_owned();
     }
     // In a build for development, each commit would compile the whole program again.

@@ -318,7 +318,7 @@ struct BuildLabels {
 }
 
 /// The commit of which the program was built; "unknown" in builds for development.
-const COMMIT: &str = env!("SAVIO_RELAY_COMMIT");
+const COMMIT: &str = env!("BUILD_COMMIT");
 
 impl Metrics {
     pub fn new(counters: &Counters) -> Metrics {

@@ -91,15 +91,15 @@ async fn new_token_in_a_file_ends_the_pause_that_the_old_one_caused() {
     let relay = scene.start();
     assert_eq!(post(&relay, "form", "first secret").await, 202);
     assert_eq!(post(&relay, "abroad", "first secret").await, 202);
-    logs(&relay, "default is paused").await;
-    logs(&relay, "eu is paused").await;
+    logs(&relay, "delivery is paused: Savio answered 401").await;
+    logs(&relay, "delivery to eu is paused: Savio eu answered 401").await;
 
     scene.set("savio", "new");
     scene.set("eu", "new");
     relay.hang_up();
 
     // Far sooner than `probe_every`, which is a minute.
-    logs(&relay, "default resumed").await;
+    logs(&relay, "requests are sent again destination=\"default\"").await;
     until(|| scene.count("delivered") == 2).await;
     let used = "destination default: the new value of the file secrets/savio is used";
     assert_eq!(relay.logged(used), 1, "{}", relay.log());

@@ -111,7 +111,7 @@ fn unreadable_mapping_folder_and_secret_name_both_users() {
     fs::write(place.join("mappings/form.toml"), mapping).unwrap();
     let output = as_stranger(place, &["doctor"]).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    for part in ["secret: permission denied", "user 65432", "user 0", "mode 600"] {
+    for part in ["secret cannot be read: permission denied", "user 65432", "user 0", "mode 600"] {
         assert!(shown.contains(part), "{shown}");
     }
 }
