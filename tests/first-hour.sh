@@ -13,7 +13,7 @@ mkdir "$work/bin"
 ln -s "$program" "$work/bin/savio-relay"
 export PATH="$work/bin:$PATH" TZ=UTC LC_ALL=C.UTF-8
 # Nothing of the caller's own relay.
-unset SAVIO_API_TOKEN TYPEFORM_SECRET INTERCOM_CLIENT_SECRET "${!SAVIO_RELAY_@}"
+unset SAVIO_API_TOKEN TYPEFORM_SECRET INTERCOM_SECRET FORM_SECRET "${!SAVIO_RELAY_@}"
 
 started=()
 end() {
@@ -164,6 +164,13 @@ until_true 'grep -q "reload rejected" relay.log'
 step 'rm mappings/typeform.toml; savio-relay init typeform'
 ends_with 0
 
+step "sed -i 's/\"\$.form_response.hidden.account_id\"/\"form_response.hidden.account_id\"/' mappings/typeform.toml; savio-relay check"
+ends_with 1; says 'warning: `form_response.hidden.account_id` is sent as this text'
+step "sed -i '/^\[\[feedback\]\]/a state: \"NEW\"' mappings/typeform.toml; savio-relay check"
+ends_with 1; says 'help: write state = "NEW"'
+step 'rm mappings/typeform.toml; savio-relay init typeform'
+ends_with 0
+
 # Another tool, from one payload.
 cat >payload.json <<'J'
 {"id": "evt_1", "type": "idea.created", "createdAt": "2026-01-31T12:00:00Z",
@@ -196,6 +203,8 @@ printf 'message,email\nOne,"a@example.com\nTwo,\n' >open.csv
 step 'savio-relay import form open.csv --dry-run'
 ends_with 1; says 'open.csv:2: the quotation mark'
 printf '{"message":' >cut.json
+step 'SAVIO_API_TOKEN=anything timeout 20 savio-relay savio contacts list --base-url http://127.0.0.1:1/'
+ends_with 3; says 'connection refused'
 step 'savio-relay try form cut.json'
 ends_with 1; says 'cut.json:1:11: not JSON'
 
@@ -265,6 +274,13 @@ ends_with 0
 step 'savio-relay sources pause form && savio-relay sources resume form'
 ends_with 0
 
+# A secret's file that is gone: the value that was read before counts.
+step "rm savio-token; kill -HUP $relay"
+until_true 'grep -q "the file savio-token does not exist; the value that was read before still counts" relay.log'
+step 'savio-relay doctor'
+says 'the running relay uses the value from before'; says 'send SIGHUP to the relay'
+printf 'the-new-token' >savio-token
+
 # Looking at events.
 step "savio-relay events list --json | grep -o '\"id\": *\"[0-9a-f-]*' | head -1 | grep -o '[0-9a-f-]*$'"
 id=$output
@@ -292,6 +308,7 @@ says 'unknown parameter `stat`'
 
 # Backup and restore.
 step 'cp relay.db incomplete.db; SAVIO_RELAY_STORE__URL=sqlite:incomplete.db savio-relay events list'
+ends_with 3; says 'incomplete.db is incomplete'; says 'savio-relay backup'
 step 'savio-relay backup backup.db'
 ends_with 0; says 'To restore it'; says 'rm -f relay.db-wal relay.db-shm'
 step 'savio-relay backup backup.db'

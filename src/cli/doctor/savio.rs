@@ -41,7 +41,7 @@ pub(super) async fn destinations(
     for (name, to) in &config.destinations {
         let (finding, client) = match to.token.value() {
             Err(reason) if used.contains(name.as_str()) => {
-                let found = format!("{name}: {reason}, so nothing is sent and events wait");
+                let found = format!("{name}: {reason}, so a relay that starts now sends nothing");
                 (Finding::wrong(SAVIO, found).advice("Savio shows it at Settings, API"), None)
             }
             Err(reason) => {
