@@ -17,17 +17,9 @@ use tokio::task::JoinSet;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::relay::{Relay, http, program};
+use crate::support::relay::{FORM_MAPPING, Relay, http, program};
 use crate::support::store::{at, claim, settle, step, store_one, webhook};
 use crate::support::wait::until;
-
-const MAPPING: &str = r#"
-provider = "form"
-secrets = ["env:FORM_SECRET"]
-
-[[feedback]]
-problem = "$.text"
-"#;
 
 /// A folder in which the relay can start, and a Savio with these responses, the last of them for
 /// ever.
@@ -40,7 +32,7 @@ impl Place {
     async fn new(answers: &[u16]) -> Place {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("mappings")).unwrap();
-        std::fs::write(folder.path().join("mappings/form.toml"), MAPPING).unwrap();
+        std::fs::write(folder.path().join("mappings/form.toml"), FORM_MAPPING).unwrap();
         let savio = MockServer::start().await;
         let (last, before) = answers.split_last().unwrap();
         let mock = |status: &u16| {

@@ -9,16 +9,8 @@ use tempfile::TempDir;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::relay::{Relay, http, program};
+use crate::support::relay::{FORM_MAPPING, Relay, http, program};
 use crate::support::wait::until;
-
-const MAPPING: &str = r#"
-provider = "form"
-secrets = ["env:FORM_SECRET"]
-
-[[feedback]]
-problem = "$.text"
-"#;
 
 /// A folder with one source, and the addresses of its relay and its Savio.
 struct Place {
@@ -36,7 +28,7 @@ impl Place {
     fn new(savio: &str) -> Place {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("mappings")).unwrap();
-        std::fs::write(folder.path().join("mappings/form.toml"), MAPPING).unwrap();
+        std::fs::write(folder.path().join("mappings/form.toml"), FORM_MAPPING).unwrap();
         let config = "mappings = \"mappings\"\n";
         std::fs::write(folder.path().join("relay.toml"), config).unwrap();
         Place { folder, admin: free_address(), savio: format!("{savio}/app/api/") }

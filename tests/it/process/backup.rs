@@ -9,16 +9,8 @@ use tempfile::TempDir;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::relay::{Relay, http, program};
+use crate::support::relay::{FORM_MAPPING, Relay, http, program};
 use crate::support::wait::until;
-
-const MAPPING: &str = r#"
-provider = "form"
-secrets = ["env:FORM_SECRET"]
-
-[[feedback]]
-problem = "$.text"
-"#;
 
 struct Deployment {
     folder: TempDir,
@@ -29,7 +21,7 @@ impl Deployment {
     async fn new() -> Deployment {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("mappings")).unwrap();
-        fs::write(folder.path().join("mappings/form.toml"), MAPPING).unwrap();
+        fs::write(folder.path().join("mappings/form.toml"), FORM_MAPPING).unwrap();
         Deployment { folder, savio: MockServer::start().await }
     }
 

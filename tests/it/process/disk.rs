@@ -18,16 +18,8 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::left_out::report_left_out;
-use crate::support::relay::{Relay, http, program};
+use crate::support::relay::{FORM_MAPPING, Relay, http, program};
 use crate::support::wait::until;
-
-const MAPPING: &str = r#"
-provider = "form"
-secrets = ["env:FORM_SECRET"]
-
-[[feedback]]
-problem = "$.text"
-"#;
 
 /// A file system of its own with 24 MiB.
 struct Disk(TempDir);
@@ -69,7 +61,7 @@ impl Drop for Disk {
 
 fn prepare(folder: &Path) {
     fs::create_dir(folder.join("mappings")).unwrap();
-    fs::write(folder.join("mappings/form.toml"), MAPPING).unwrap();
+    fs::write(folder.join("mappings/form.toml"), FORM_MAPPING).unwrap();
 }
 
 async fn savio_answers(savio: &MockServer, status: u16) {

@@ -109,17 +109,22 @@ async fn backup_of_a_store_under_load_has_every_event_stored_before_it() {
     assert!(counted >= 58, "{counted}");
 }
 
+/// Returns the store as a crash leaves it: what was written last is in the log only.
+fn crashed_copy(place: &TestStore) -> TestStore {
+    let crashed = TestStore::new();
+    for suffix in ["", "-wal"] {
+        let path = |place: &TestStore| beside(place, &format!("relay.db{suffix}"));
+        fs::copy(path(place), path(&crashed)).unwrap();
+    }
+    crashed
+}
+
 #[tokio::test]
 async fn backup_of_a_stopped_or_crashed_store_is_complete() {
     let place = TestStore::new();
     let store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
-    // As a crash leaves it: the event is in the log only.
-    let crashed = TestStore::new();
-    for suffix in ["", "-wal"] {
-        let path = |place: &TestStore| beside(place, &format!("relay.db{suffix}"));
-        fs::copy(path(&place), path(&crashed)).unwrap();
-    }
+    let crashed = crashed_copy(&place);
     drop(store);
 
     for place in [&place, &crashed] {
@@ -373,11 +378,7 @@ async fn log_of_a_restored_backup_itself_is_used() {
     Sqlite::open_shared(&place.settings()).unwrap().close().await;
     let store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
-    let crashed = TestStore::new();
-    for suffix in ["", "-wal"] {
-        let path = |place: &TestStore| beside(place, &format!("relay.db{suffix}"));
-        fs::copy(path(&place), path(&crashed)).unwrap();
-    }
+    let crashed = crashed_copy(&place);
 
     let store = crashed.open();
 

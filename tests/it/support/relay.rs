@@ -26,6 +26,15 @@ pub(crate) struct Relay {
     reader: Option<JoinHandle<()>>,
 }
 
+/// A mapping file of a form, with the least that makes feedback.
+pub(crate) const FORM_MAPPING: &str = r#"
+provider = "form"
+secrets = ["env:FORM_SECRET"]
+
+[[feedback]]
+problem = "$.text"
+"#;
+
 pub(crate) const SECRET: &str = "a secret of the test";
 
 impl Relay {
