@@ -1,6 +1,15 @@
 # syntax=docker/dockerfile:1
 
-FROM rust:1-slim-bookworm AS build
+# Other base images, such as ones pinned by digest, are build arguments.
+ARG RUST_IMAGE=docker.io/library/rust:1-slim-bookworm
+# Contains only glibc and CA certificates: no shell, no package manager.
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+# The stage that has the program: `build` compiles it. `prebuilt` takes it from the build context, which is then a
+# folder with amd64/savio-relay, arm64/savio-relay or both, one for each platform of the image:
+#     docker build --file Dockerfile --build-arg PROGRAM=prebuilt FOLDER
+ARG PROGRAM=build
+
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 # The commit, which the metrics show: docker build --build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD) .
@@ -11,18 +20,23 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     find src mappings migrations relay.schema.json relay.example.toml build.rs Cargo.toml -exec touch {} + \
     && cargo build --profile dist --locked --bin savio-relay \
-    && install -D target/dist/savio-relay /out/usr/local/bin/savio-relay \
-    && mkdir -p /out/data /out/etc/savio-relay
+    && install -D target/dist/savio-relay /out/savio-relay
 
-# Contains only glibc and CA certificates: no shell, no package manager.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM scratch AS prebuilt
+ARG TARGETARCH
+COPY --chmod=755 ${TARGETARCH}/savio-relay /out/savio-relay
+
+FROM ${PROGRAM} AS program
+# An empty folder, since the runtime image has no shell to make one.
+WORKDIR /empty
+
+FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="savio-relay" \
       org.opencontainers.image.description="Receives signed webhooks, stores them on disk, and delivers them to Savio" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=build /out/usr/local/bin/savio-relay /usr/local/bin/savio-relay
-COPY --from=build /out/etc/savio-relay /etc/savio-relay
+COPY --from=program /out/savio-relay /usr/local/bin/savio-relay
 # A new volume inherits the owner of the directory that it is mounted on.
-COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=program --chown=65532:65532 /empty /data
 
 # These variables override the same settings in relay.toml.
 ENV SAVIO_RELAY_SERVER__LISTEN=0.0.0.0:8080 \
