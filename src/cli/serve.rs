@@ -41,6 +41,9 @@ pub(super) fn run(
         let relay = Relay::start(config, &files).await?;
         startup_report::warn_of_secrets(&warnings);
         startup_report::log_restored(relay.store.restored, hold);
+        if let Some(newer) = relay.store.newer {
+            warn!("the store: {newer}");
+        }
         startup_report::print(&relay, &files, format).await;
         relay.warn_of_waiting(&files).await;
         let result = tokio::select! {

@@ -14,6 +14,7 @@ pub use database::Sqlite;
 pub use engine::disk_reserve::disk_space;
 pub use engine::files::is_served;
 pub use engine::inspection::check_former_place;
+pub use engine::migrations::NewerSchema;
 pub use engine::open_error::OpenError;
 pub use maintenance::restored::Restored;
 pub use settings::{RestoredEvents, Settings};

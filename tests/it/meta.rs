@@ -2,6 +2,7 @@
 
 mod architecture;
 mod docs;
+mod migrations;
 mod names;
 mod repository;
 mod tree;

@@ -11,4 +11,5 @@ mod sqlite;
 mod steps;
 mod suspects;
 mod upserts;
+mod versions;
 mod waits;

@@ -148,6 +148,7 @@ async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
     };
     let mut found = counts(&store).await;
     if let Ok(found) = &mut found {
+        found.extend(store.newer.map(|newer| Finding::warning(STORE, newer.to_string())));
         match waiting(&store, sources).await {
             Ok(waiting) => found.extend(waiting),
             Err(error) => found.push(Finding::unseen(STORE, error.to_string())),

@@ -11,6 +11,7 @@ use super::engine::damage::Damage;
 use super::engine::database_file::{self, DatabaseFile};
 use super::engine::disk_reserve::DiskReserve;
 use super::engine::inspection;
+use super::engine::migrations::{self, NewerSchema};
 use super::engine::open_error::OpenError;
 use super::engine::readers::{Purpose, Readers};
 use super::engine::writer::Writer;
@@ -31,6 +32,8 @@ pub struct Sqlite {
     pub commits: Commits,
     /// What was found if this is the first start on a restored backup.
     pub restored: Option<Restored>,
+    /// Versions if a newer program wrote the store.
+    pub newer: Option<NewerSchema>,
     pub(super) writer: Writer,
     pub(super) readers: Arc<Readers>,
     pub(super) damage: Arc<Damage>,
@@ -76,10 +79,13 @@ impl Sqlite {
     }
 
     fn start(
-        database: DatabaseFile,
+        mut database: DatabaseFile,
         reserve: DiskReserve,
         webhook_bytes_max: usize,
     ) -> Result<Sqlite, OpenError> {
+        let newer = migrations::newer(database.connection()?);
+        let refused = |error| OpenError::Database { path: database.path().to_owned(), error };
+        let newer = newer.map_err(refused)?;
         let damage = Arc::new(Damage::none(database.path()));
         let readers = Arc::new(Readers::new(database.path(), Arc::clone(&damage)));
         let commits = Commits::default();
@@ -88,6 +94,7 @@ impl Sqlite {
         Ok(Sqlite {
             commits,
             restored: None,
+            newer,
             writer,
             readers,
             damage,

@@ -12,7 +12,7 @@ mod file_names;
 pub mod file_system;
 pub(super) mod files;
 pub(super) mod inspection;
-mod migrations;
+pub(super) mod migrations;
 pub(super) mod open_error;
 pub(super) mod readers;
 pub(super) mod transaction;

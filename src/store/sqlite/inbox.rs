@@ -10,8 +10,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::database::{PENDING_KIB_MAX, Sqlite};
-use super::engine::database_file::{self, BUSY_TIMEOUT};
+use super::engine::database_file::BUSY_TIMEOUT;
 use super::engine::error::{SqliteError, unavailable};
+use super::engine::migrations;
 use super::engine::transaction::Transaction;
 use super::rows::columns::{EventIdColumn, JsonColumn, Priority, TimeColumn};
 use super::rows::events;
@@ -87,7 +88,7 @@ async fn probe(store: &Sqlite) -> Result<(), StoreError> {
     store.damage.check()?;
     store.reserve.admit(store.webhook_bytes_max, 0)?;
     // A real commit, since only that shows that the disk, the lock and the writer work.
-    let write = store.writer.write(|connection| Ok(database_file::touch(connection)?));
+    let write = store.writer.write(|connection| Ok(migrations::touch(connection)?));
     let timed_out = || {
         unavailable(UnavailableKind::Busy, format!("the disk took longer than {BUSY_TIMEOUT:?}"))
     };

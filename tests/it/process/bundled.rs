@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::reload::{Scene, folder_with_survey, mapping, write};
 use crate::support::relay::{Relay, http, typeform_signature};
+use crate::support::store::set_version;
 
 #[tokio::test]
 async fn new_file_switches_no_bundled_source_off() {
@@ -109,11 +110,9 @@ async fn upgraded_relay_with_a_folder_says_once_which_bundled_sources_are_new() 
 
     // As the last program without bundled sources under the folder has left it.
     let file = Connection::open(folder.path().join("relay.db")).unwrap();
-    file.execute_batch(
-        "DROP TABLE bundled_sources; ALTER TABLE events DROP COLUMN may_repeat;
-         PRAGMA user_version = 13",
-    )
-    .unwrap();
+    file.execute_batch("DROP TABLE bundled_sources; ALTER TABLE events DROP COLUMN may_repeat")
+        .unwrap();
+    set_version(&file, 13);
     drop(file);
     let Scene { folder, relay, .. } = Scene::start_in(folder).await;
     let first = relay.startup_output.clone();

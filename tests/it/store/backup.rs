@@ -18,7 +18,8 @@ use savio_relay::store::{
 use tokio::runtime::Handle;
 
 use crate::support::store::{
-    TestStore, at, claim, claim_one, plan_and_send, record, send, settle, step, store_one, webhook,
+    TestStore, at, claim, claim_one, plan_and_send, record, send, set_version, settle, step,
+    store_one, webhook,
 };
 
 async fn make(place: &TestStore, target: &Path) -> Result<Backup, BackupError> {
@@ -390,8 +391,8 @@ async fn backup_of_an_older_store_can_be_restored() {
     let place = TestStore::new();
     let id = store_one(&*place.open(), webhook(at(0))).await;
     let file = Connection::open(&place.settings().path).unwrap();
-    file.execute_batch("ALTER TABLE events DROP COLUMN may_repeat; PRAGMA user_version = 14")
-        .unwrap();
+    file.execute_batch("ALTER TABLE events DROP COLUMN may_repeat").unwrap();
+    set_version(&file, 14);
     drop(file);
     let target = beside(&place, "backup.db");
     make(&place, &target).await.unwrap();

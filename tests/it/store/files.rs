@@ -261,7 +261,7 @@ async fn damage_found_by_a_reader_is_logged() {
 }
 
 /// A folder with a source, and a Savio that accepts everything.
-async fn deployment() -> (TempDir, MockServer) {
+pub(super) async fn deployment() -> (TempDir, MockServer) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("mappings")).unwrap();
     let mapping = "provider = \"form\"\nsecrets = [\"env:FORM_SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n";
@@ -274,7 +274,7 @@ async fn deployment() -> (TempDir, MockServer) {
     (folder, savio)
 }
 
-fn variables(savio: &MockServer) -> Vec<(&'static str, String)> {
+pub(super) fn variables(savio: &MockServer) -> Vec<(&'static str, String)> {
     vec![
         ("FORM_SECRET", "secret".to_owned()),
         ("SAVIO_API_TOKEN", "token".to_owned()),
@@ -284,12 +284,12 @@ fn variables(savio: &MockServer) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn start(folder: &Path, variables: &[(&'static str, String)]) -> Relay {
+pub(super) fn start(folder: &Path, variables: &[(&'static str, String)]) -> Relay {
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Relay::start(folder, &variables)
 }
 
-async fn post(relay: &Relay) -> u16 {
+pub(super) async fn post(relay: &Relay) -> u16 {
     let call = http().post(format!("{}/hooks/form", relay.url)).header("x-relay-token", "secret");
     call.json(&json!({ "text": "Slow" })).send().await.unwrap().status().as_u16()
 }

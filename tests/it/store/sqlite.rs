@@ -8,8 +8,7 @@ use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
 use savio_relay::store::{
-    ClaimedEvent, EventFilter, EventRecord, Inbox, NewEvent, PageRequest, Queue, StoreError,
-    StoredEvents,
+    ClaimedEvent, EventRecord, Inbox, NewEvent, Queue, StoreError, StoredEvents,
 };
 use savio_relay::telemetry::metrics::{Counters, Gauges, Metrics, TextFormat};
 use tokio::time::timeout;
@@ -97,19 +96,6 @@ fn database_uses_incremental_auto_vacuum() {
 
     assert_eq!(pragma("journal_mode").unwrap(), "wal");
     assert_eq!(auto_vacuum, 2, "incremental");
-}
-
-#[test]
-fn database_of_a_newer_version_is_refused() {
-    let place = TestStore::new();
-    drop(Sqlite::open(&place.settings()).unwrap());
-    let file = Connection::open(&place.settings().path).unwrap();
-    file.pragma_update(None, "user_version", 99).unwrap();
-
-    let error = open_error(&place.settings());
-
-    assert!(error.contains("relay.db was written by a newer savio-relay"), "{error}");
-    assert!(error.contains("its version is 99"), "{error}");
 }
 
 #[test]
@@ -385,40 +371,6 @@ async fn claimed_event_that_became_unreadable_is_dead() {
         counts.iter().map(|it| (it.state, it.events)).collect::<Vec<_>>(),
         [(State::Dead, 1)]
     );
-}
-
-#[tokio::test]
-async fn store_of_the_first_version_is_migrated() {
-    let place = TestStore::new();
-    let file = Connection::open(&place.settings().path).unwrap();
-    file.execute_batch(include_str!("../../../migrations/sqlite/0001_events.sql")).unwrap();
-    let (id, time) = (EventId::new(at(0)), at(0).as_microsecond());
-    let sql = "INSERT INTO webhooks (source, received_at, headers, body)
-               VALUES ('form', ?1, '{}', x'7b7d')";
-    file.execute(sql, [time]).unwrap();
-    let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, state,
-                   queued_at, settled_at)
-               VALUES (?1, 1, 0, 2, 'form', 'dead', ?2, ?2)";
-    file.execute(sql, rusqlite::params![id.as_bytes(), time]).unwrap();
-    file.pragma_update(None, "user_version", 1).unwrap();
-    drop(file);
-
-    let page = PageRequest { limit: 9, after: None };
-    let listed = place.open().list(EventFilter::default(), page).await.unwrap();
-
-    assert_eq!((listed.events[0].id, listed.events[0].received_at), (id, at(0)));
-}
-
-#[tokio::test]
-async fn old_store_is_migrated_by_the_server_only() {
-    let place = TestStore::new();
-    drop(Sqlite::open(&place.settings()).unwrap());
-    let file = Connection::open(&place.settings().path).unwrap();
-    file.pragma_update(None, "user_version", 1).unwrap();
-
-    let error = Sqlite::open_shared(&place.settings()).unwrap_err();
-
-    assert!(matches!(error, OpenError::Older { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A store in a folder of its own, and events and steps for it.
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use savio_relay::event::{EventId, Outcome, Request, RequestKind, SourceName, State};
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use savio_relay::store::{
@@ -27,6 +28,12 @@ impl TestStore {
     pub(crate) fn open(&self) -> Arc<dyn Store> {
         Arc::new(Sqlite::open(&self.settings()).unwrap())
     }
+}
+
+/// Makes a store one of an older program, as far as its version says.
+pub(crate) fn set_version(store: &Connection, version: u32) {
+    store.execute_batch("DROP TABLE IF EXISTS schema_version").unwrap();
+    store.pragma_update(None, "user_version", version).unwrap();
 }
 
 pub(crate) fn at(seconds: i64) -> Timestamp {

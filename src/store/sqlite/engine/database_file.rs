@@ -263,11 +263,6 @@ pub(crate) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Writes to the disk without changing anything.
-pub(crate) fn touch(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", migrations::LATEST)
-}
-
 /// Returns a number that changes when another connection has written.
 pub(crate) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "data_version", |row| row.get(0))

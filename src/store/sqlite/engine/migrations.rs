@@ -1,4 +1,5 @@
-//! Migrates a database to the latest version; refuses one of another program or a newer version.
+//! Migrates a database to the latest version; refuses one of another program, or of a newer one that
+//! this program cannot use.
 
 use std::path::Path;
 
@@ -6,23 +7,43 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::open_error::OpenError;
 
-/// The n-th migrates a database to version n.
-const MIGRATIONS: [&str; 15] = [
-    include_str!("../../../../migrations/sqlite/0001_events.sql"),
-    include_str!("../../../../migrations/sqlite/0002_gates.sql"),
-    include_str!("../../../../migrations/sqlite/0003_replays.sql"),
-    include_str!("../../../../migrations/sqlite/0004_sources.sql"),
-    include_str!("../../../../migrations/sqlite/0005_upserts.sql"),
-    include_str!("../../../../migrations/sqlite/0006_imports.sql"),
-    include_str!("../../../../migrations/sqlite/0007_counted_per_commit.sql"),
-    include_str!("../../../../migrations/sqlite/0008_suspects.sql"),
-    include_str!("../../../../migrations/sqlite/0009_waits.sql"),
-    include_str!("../../../../migrations/sqlite/0010_numbers.sql"),
-    include_str!("../../../../migrations/sqlite/0011_decoding_notes.sql"),
-    include_str!("../../../../migrations/sqlite/0012_left_out.sql"),
-    include_str!("../../../../migrations/sqlite/0013_waits_for.sql"),
-    include_str!("../../../../migrations/sqlite/0014_bundled.sql"),
-    include_str!("../../../../migrations/sqlite/0015_may_repeat.sql"),
+struct Migration {
+    sql: &'static str,
+    /// The oldest version whose programs can use the database afterwards; none for its own.
+    readable_from: Option<usize>,
+}
+
+/// After it, older programs refuse the database.
+const fn breaking(sql: &'static str) -> Migration {
+    Migration { sql, readable_from: None }
+}
+
+/// It only adds, and programs from that version on go on working with the database: what it adds has
+/// a default that is right for what they write, and what belongs to an event is deleted with it
+/// (`ON DELETE CASCADE`).
+const fn adding(readable_from: usize, sql: &'static str) -> Migration {
+    Migration { sql, readable_from: Some(readable_from) }
+}
+
+/// The n-th migrates a database to version n. From the 16th on they only add, so that one release
+/// of downgrade works.
+const MIGRATIONS: [Migration; 16] = [
+    breaking(include_str!("../../../../migrations/sqlite/0001_events.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0002_gates.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0003_replays.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0004_sources.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0005_upserts.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0006_imports.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0007_counted_per_commit.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0008_suspects.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0009_waits.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0010_numbers.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0011_decoding_notes.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0012_left_out.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0013_waits_for.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0014_bundled.sql")),
+    breaking(include_str!("../../../../migrations/sqlite/0015_may_repeat.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0016_schema_version.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.
@@ -30,6 +51,17 @@ const APPLICATION_ID: i64 = 0x5361_7652;
 
 /// The latest version.
 pub(super) const LATEST: usize = MIGRATIONS.len();
+
+/// Versions of the tables in a store that a newer program has written and this one can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it was written by a newer savio-relay (its tables have version {found}, this program knows {known}): all \
+     of it works, but for what only the newer program does"
+)]
+pub struct NewerSchema {
+    found: usize,
+    known: usize,
+}
 
 /// Refuses a file that is not ours. Call it before anything in the file is changed.
 pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -41,30 +73,60 @@ pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<(),
     if tables > 0 && application != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
-    let found = version(connection).map_err(refused)?;
-    let known = LATEST;
-    if found > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    let readable_from = readable_from(connection).map_err(refused)?;
+    if readable_from > LATEST {
+        let found = version(connection).map_err(refused)?;
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            readable_from,
+            known: LATEST,
+        });
     }
     Ok(())
 }
 
+/// Returns the version of the tables, which may be newer than [`LATEST`].
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    // Until the migration that made the table, `user_version` had it.
+    if connection.table_exists(None, "schema_version")? {
+        return connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0));
+    }
+    readable_from(connection)
+}
+
+fn readable_from(connection: &Connection) -> rusqlite::Result<usize> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Returns the versions if the tables are newer than this program.
+pub(crate) fn newer(connection: &Connection) -> rusqlite::Result<Option<NewerSchema>> {
+    let (found, known) = (version(connection)?, LATEST);
+    Ok((found > known).then_some(NewerSchema { found, known }))
+}
+
+/// Writes to the disk without changing anything.
+pub(crate) fn touch(connection: &Connection) -> rusqlite::Result<()> {
+    // Not `LATEST`: a newer program may have written this database.
+    connection.pragma_update(None, "user_version", readable_from(connection)?)
 }
 
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     // Without the write lock, for which commands that only read would otherwise wait.
-    if version(connection)? == LATEST {
+    if version(connection)? >= LATEST {
         return Ok(());
     }
-    for (index, migration) in MIGRATIONS.iter().enumerate() {
+    for (number, migration) in (1..).zip(&MIGRATIONS) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // The version is read and written in the transaction of its migration: a process that ends
         // in between leaves all of it or nothing.
-        if version(&transaction)? == index {
-            transaction.execute_batch(migration)?;
-            transaction.pragma_update(None, "user_version", index + 1)?;
+        if version(&transaction)? + 1 == number {
+            transaction.execute_batch(migration.sql)?;
+            if transaction.table_exists(None, "schema_version")? {
+                transaction.execute("UPDATE schema_version SET version = ?1", [number])?;
+            }
+            let readable_from = migration.readable_from.unwrap_or(number);
+            transaction.pragma_update(None, "user_version", readable_from)?;
         }
         transaction.commit()?;
     }

@@ -61,11 +61,12 @@ pub enum OpenError {
     #[error("{} is a database of another program: let `store.url` name a file of the relay's own", path.display())]
     Foreign { path: PathBuf },
     #[error(
-        "{} was written by a newer savio-relay: its version is {found}, this one knows {known}. Run that \
-         release again, or restore the backup that was made before the upgrade",
+        "{} was written by a newer savio-relay: its tables have version {found}, which programs from version \
+         {readable_from} on can use, and this program knows {known}. Run that release again, or restore the \
+         backup that was made before the upgrade",
         path.display()
     )]
-    Newer { path: PathBuf, found: usize, known: usize },
+    Newer { path: PathBuf, found: usize, readable_from: usize, known: usize },
     #[error("{} was written by an older savio-relay: `serve` brings it up to date", path.display())]
     Older { path: PathBuf },
     #[error("there is no store at {}", path.display())]

@@ -64,7 +64,7 @@ impl Transaction<'_> {
 
     /// Writes the changes. Call it once, before the commit.
     pub(crate) fn write_counts(&self) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO counts VALUES (?1, ?2, ?3)
+        let sql = "INSERT INTO counts (source, state, events) VALUES (?1, ?2, ?3)
                    ON CONFLICT DO UPDATE SET events = events + excluded.events";
         for CountChange { source, state, events } in self.changes.take() {
             if events != 0 {
