@@ -4,6 +4,7 @@ mod bind_error;
 mod incoming_body;
 mod write_timeout;
 mod idle_connections;
+mod pulse;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use tracing::{debug, warn};
 pub use bind_error::BindError;
 use idle_connections::{ConnectionState, IdleConnections};
 use incoming_body::{IncomingBody, discard};
+pub use pulse::Pulse;
 use write_timeout::WriteTimeout;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +76,22 @@ pub async fn bind(
     Ok((listener, address))
 }
 
+/// A bound address, and the sign of life of the loop that accepts its connections.
+#[derive(Debug)]
+pub struct Listening {
+    pub listener: TcpListener,
+    pub pulse: Pulse,
+}
+
+impl From<TcpListener> for Listening {
+    fn from(listener: TcpListener) -> Listening {
+        Listening { listener, pulse: Pulse::default() }
+    }
+}
+
 /// Serves until `shutdown` resolves, then lets the requests under way end.
 pub async fn serve(
-    listener: TcpListener,
+    Listening { listener, pulse }: Listening,
     router: Router,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
@@ -91,13 +106,14 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener) => accepted,
+            accepted = pulse.beating(accept(&listener)) => accepted,
         };
         // After `accept`, not before: which connection to evict does not matter until there is a
         // new one.
+        // While it waits for a slot, the loop is busy and not stuck.
         let slot = tokio::select! {
             () = &mut shutdown => break,
-            slot = acquire_slot(&slots, &idle) => slot,
+            slot = pulse.beating(acquire_slot(&slots, &idle)) => slot,
         };
         let (client, unread) = idle.register(peer.ip().into());
         let (service, sender) = (router.clone(), Arc::clone(&client));

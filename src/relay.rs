@@ -12,9 +12,11 @@ mod trace_export;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admin::AdminState;
@@ -22,17 +24,18 @@ use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
+use crate::listener::{Listening, Pulse};
 use crate::mapping_file::file::MappingFile;
 use crate::parse_memory::ParseMemory;
 use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
-use crate::store::{Sqlite, maintenance};
+use crate::store::{Sqlite, maintenance, sqlite};
 use crate::telemetry::metrics::{Counters, Metrics, Reloads};
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock, intake, listener};
 use admin_token::StartTokens;
 use deliveries::{Deliveries, Shared};
 use error::RelayError;
-use reload::{Reload, Reloader};
+use reload::{Reload, ReloadTrigger, Reloader};
 use source_addresses::SourceAddresses;
 use stop::StopDeadlines;
 use tasks::Tasks;
@@ -51,7 +54,16 @@ pub(crate) struct Relay {
     deliveries: Deliveries,
     reloads: Reloads,
     traces: Traces,
+    webhook_pulse: Pulse,
+    admin_pulse: Pulse,
     tasks: Tasks,
+}
+
+/// A step of a reload that a person asked for by SIGHUP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReloadStep {
+    Started,
+    Ended,
 }
 
 impl Relay {
@@ -61,7 +73,7 @@ impl Relay {
         // Before the store is opened, which ends leases and may migrate: an address in use is the
         // most frequent reason not to start. Connections wait in the backlog meanwhile.
         let ((webhooks, address), (requests, admin_address)) = bind(&config).await?;
-        let store = Arc::new(Sqlite::open(&config.store)?);
+        let store = Arc::new(open_store(config.store.clone()).await?);
         let admin_tokens = StartTokens::of(&config)?;
         let traces = trace_export::start(&config.traces).await;
         let mut tasks = Tasks::new(config.delivery.shutdown_timeout);
@@ -87,6 +99,7 @@ impl Relay {
         let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
         tasks.spawn(Arc::clone(&intake).log_suppressed(tasks.shutdown_started()));
         let router = intake::router(Arc::clone(&intake));
+        let (webhook_pulse, admin_pulse) = (webhooks.pulse.clone(), requests.pulse.clone());
         tasks.spawn(listener::serve(webhooks, router, config.listener, tasks.shutdown_started()));
         let mut relay = Relay {
             address,
@@ -100,6 +113,8 @@ impl Relay {
             deliveries,
             reloads: Reloads::default(),
             traces,
+            webhook_pulse,
+            admin_pulse,
             tasks,
         };
         let state = relay.admin_state(&config.destinations, replay_ordered);
@@ -147,18 +162,32 @@ impl Relay {
         source_log::warn_of_live_sources(files);
     }
 
-    /// Applies each set of files that the reloader yields; never returns.
-    pub(crate) async fn follow(&self, mut reloader: Reloader) {
+    /// Applies each set of files that the reloader yields, and passes the steps of a reload by
+    /// SIGHUP to `report`; never returns.
+    pub(crate) async fn follow(&self, mut reloader: Reloader, report: impl Fn(ReloadStep)) {
         // One future around both waits, so that a stop also cancels it while it waits for the
         // store.
         loop {
-            let Reload { secrets, set } = reloader.next(&self.reloads).await;
-            self.renew(secrets).await;
-            if let Some(set) = set {
-                self.apply(&set.files).await;
-                set.log_applied();
-                self.warn_of_waiting(&set.files).await;
+            let trigger = reloader.next_trigger().await;
+            let report = |step| {
+                if trigger == ReloadTrigger::Hangup {
+                    report(step);
+                }
+            };
+            report(ReloadStep::Started);
+            if let Some(reload) = reloader.read_again(trigger, &self.reloads).await {
+                self.use_reload(reload).await;
             }
+            report(ReloadStep::Ended);
+        }
+    }
+
+    async fn use_reload(&self, Reload { secrets, set }: Reload) {
+        self.renew(secrets).await;
+        if let Some(set) = set {
+            self.apply(&set.files).await;
+            set.log_applied();
+            self.warn_of_waiting(&set.files).await;
         }
     }
 
@@ -220,6 +249,32 @@ impl Relay {
         self.deliveries.without_token(files)
     }
 
+    /// Returns whether the mapping files that were read last are in use.
+    pub(crate) fn is_last_reload_applied(&self) -> bool {
+        self.reloads.is_last_applied()
+    }
+
+    /// Returns why no requests are sent, for each destination to which none are sent at present.
+    pub(crate) fn closed_destinations(&self) -> Vec<(&str, String)> {
+        self.deliveries.closed()
+    }
+
+    /// Returns the parts that do not answer within this time. A part that answers works, although
+    /// it may be busy or be prevented from its work, as the store by a full disk.
+    pub(crate) async fn silent_parts(&self, within: Duration) -> Vec<&'static str> {
+        let (store, webhooks, admin) = tokio::join!(
+            timeout(within, self.store.writer_answers()),
+            timeout(within, self.webhook_pulse.beat()),
+            timeout(within, self.admin_pulse.beat()),
+        );
+        let parts = [
+            ("the store", store.is_err()),
+            ("the listener for webhooks", webhooks.is_err()),
+            ("the admin listener", admin.is_err()),
+        ];
+        parts.into_iter().filter(|(_, is_silent)| *is_silent).map(|(part, _)| part).collect()
+    }
+
     /// Resolves when a task ends before `stop`, even by a panic.
     pub(crate) async fn task_ended(&self) {
         self.tasks.task_ended.notified().await;
@@ -241,13 +296,21 @@ impl Relay {
 /// Listens on the addresses for webhooks and for the admin API.
 async fn bind(
     config: &Config,
-) -> Result<((TcpListener, SocketAddr), (TcpListener, SocketAddr)), RelayError> {
+) -> Result<((Listening, SocketAddr), (Listening, SocketAddr)), RelayError> {
     let (address, admin) = (config.listen, config.admin_listen);
     if address == admin && address.port() != 0 {
         return Err(RelayError::SameAddress(address));
     }
-    let webhooks = listener::bind(address, "server.listen").await?;
-    Ok((webhooks, listener::bind(admin, "server.admin_listen").await?))
+    let (webhooks, address) = listener::bind(address, "server.listen").await?;
+    let (requests, admin_address) = listener::bind(admin, "server.admin_listen").await?;
+    Ok(((webhooks.into(), address), (requests.into(), admin_address)))
+}
+
+/// Opens the store on a thread of its own: a migration may take minutes, in which the process still
+/// reports to its service manager.
+async fn open_store(settings: sqlite::Settings) -> Result<Sqlite, RelayError> {
+    let opened = spawn_blocking(move || Sqlite::open(&settings)).await;
+    Ok(opened.expect("opening the store does not panic, and nothing cancels it")?)
 }
 
 fn secrets_in_use(config: &Config, files: &[MappingFile]) -> SecretsInUse {

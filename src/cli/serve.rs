@@ -1,5 +1,6 @@
 //! `serve`: runs the relay until SIGTERM or SIGINT.
 
+mod service_manager;
 mod startup_report;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::relay::reload::Reloader;
 use crate::secret::Environment;
 use crate::store::sqlite::RestoredEvents;
 use crate::telemetry;
+use service_manager::ServiceManager;
 
 pub(super) fn run(
     path: Option<&Path>,
@@ -32,13 +34,16 @@ pub(super) fn run(
     runtime::block_on(async {
         // Before the start, during which a signal should already stop the relay in order.
         let signalled = stopped();
+        let manager = ServiceManager::of(environment);
+        let shutdown_timeout = config.delivery.shutdown_timeout;
         // Before the files are read, so that no later change is missed.
         let reloader = Reloader::start(path, &config, environment);
         let files = input::mapping_files(&config, environment)?;
         startup_report::show_mistakes(&files, format);
         startup_report::warn_of_file_system(config.store.folder());
         let warnings = startup_report::secret_warnings(&config);
-        let relay = Relay::start(config, &files).await?;
+        let relay = manager.starting(Relay::start(config, &files)).await?;
+        manager.ready(&relay).await;
         startup_report::warn_of_secrets(&warnings);
         startup_report::log_restored(relay.store.restored, hold);
         if let Some(newer) = relay.store.newer {
@@ -51,11 +56,13 @@ pub(super) fn run(
                 info!("shutting down");
                 Ok(())
             }
-            () = relay.follow(reloader) => Ok(()),
+            () = relay.follow(reloader, |step| manager.reload(step)) => Ok(()),
+            () = manager.follow(&relay) => Ok(()),
             () = relay.task_ended() => {
                 Err(CommandError::Failed("a background task stopped unexpectedly (bug)".to_owned()))
             }
         };
+        manager.stopping(shutdown_timeout);
         let stopped = relay.stop().await;
         result.and(stopped.map_err(CommandError::from))
     })

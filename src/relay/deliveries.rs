@@ -117,6 +117,14 @@ impl Deliveries {
         Ok(())
     }
 
+    /// Returns the destinations to which nothing is sent at present, and the reason.
+    pub(super) fn closed(&self) -> Vec<(&str, String)> {
+        let now = clock::now();
+        let all = self.by_destination.iter();
+        let closed = all.filter_map(|(name, it)| Some((name.as_str(), it.why_closed(now)?.reason)));
+        closed.collect()
+    }
+
     /// Returns the destinations of live sources that have no token, and the reason.
     pub(super) fn without_token(&self, files: &[MappingFile]) -> Vec<(&str, &str)> {
         let now = clock::now();

@@ -79,8 +79,9 @@ enum ReloadError {
     Mistaken(Vec<(Document, Diagnostics)>),
 }
 
+/// Reason for which the files are read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReloadTrigger {
+pub(super) enum ReloadTrigger {
     Hangup,
     Changed,
 }
@@ -142,25 +143,32 @@ impl Reloader {
         reloader
     }
 
-    /// Waits for the next change. A set with mistakes is only logged.
-    pub(crate) async fn next(&mut self, reloads: &Reloads) -> Reload {
-        loop {
-            let trigger = tokio::select! {
-                () = hangup(&mut self.hangups) => ReloadTrigger::Hangup,
-                () = self.watcher.changed() => ReloadTrigger::Changed,
-                () = self.missing.next_gone() => ReloadTrigger::Changed,
-            };
-            // Before the files are read, so that a change while they are read is not missed.
-            self.watcher.watch(&self.watched_paths());
-            let Some((read, secrets)) = self.read().await else { continue };
-            match (self.evaluate(read, trigger, reloads), trigger) {
-                (None, ReloadTrigger::Changed) => {}
-                (Some(set), _) => return Reload { secrets, set: Some(set) },
-                // A mistake in one mapping file does not keep the new secrets of others from being
-                // used.
-                (None, ReloadTrigger::Hangup) => {
-                    return Reload { secrets, set: self.read_applied().await };
-                }
+    /// Waits for SIGHUP or a change.
+    pub(super) async fn next_trigger(&mut self) -> ReloadTrigger {
+        tokio::select! {
+            () = hangup(&mut self.hangups) => ReloadTrigger::Hangup,
+            () = self.watcher.changed() => ReloadTrigger::Changed,
+            () = self.missing.next_gone() => ReloadTrigger::Changed,
+        }
+    }
+
+    /// Reads the files again, and returns what is to be applied. A set with mistakes is only
+    /// logged.
+    pub(super) async fn read_again(
+        &mut self,
+        trigger: ReloadTrigger,
+        reloads: &Reloads,
+    ) -> Option<Reload> {
+        // Before the files are read, so that a change while they are read is not missed.
+        self.watcher.watch(&self.watched_paths());
+        let (read, secrets) = self.read().await?;
+        match (self.evaluate(read, trigger, reloads), trigger) {
+            (None, ReloadTrigger::Changed) => None,
+            (Some(set), _) => Some(Reload { secrets, set: Some(set) }),
+            // A mistake in one mapping file does not keep the new secrets of others from being
+            // used.
+            (None, ReloadTrigger::Hangup) => {
+                Some(Reload { secrets, set: self.read_applied().await })
             }
         }
     }

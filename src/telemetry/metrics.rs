@@ -248,6 +248,11 @@ impl Reloads {
         self.results.get_or_create(&ResultLabel { result: "rejected" }).inc();
         self.last_successful.set(0);
     }
+
+    /// Returns whether the files that were read last are in use.
+    pub fn is_last_applied(&self) -> bool {
+        self.last_successful.get() == 1
+    }
 }
 
 /// Values at the moment of a scrape.

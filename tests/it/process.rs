@@ -11,5 +11,6 @@ mod log_flood;
 mod reload;
 mod rotation;
 mod secrets;
+mod service_manager;
 mod start_errors;
 mod traces;

@@ -115,6 +115,12 @@ impl Sqlite {
             tokio::task::spawn_blocking(move || thread.map(std::thread::JoinHandle::join)).await;
     }
 
+    /// Resolves when the thread that writes has answered, whether it could write or not; never if
+    /// it is stuck.
+    pub async fn writer_answers(&self) {
+        self.writer.answers().await;
+    }
+
     /// Returns how many events are claimed.
     pub async fn count_claimed(&self) -> Result<u64, StoreError> {
         self.readers.read(Purpose::Lookup, stats::count_claimed).await

@@ -137,7 +137,7 @@ async fn with_listener(server: &TestIntake, connections_max: usize) -> SocketAdd
     let port = listener.local_addr().unwrap().port();
     let settings = listener::Settings { connections_max, ..listener::Settings::default() };
     let routes = router(Arc::clone(&server.intake));
-    tokio::spawn(listener::serve(listener, routes, settings, std::future::pending()));
+    tokio::spawn(listener::serve(listener.into(), routes, settings, std::future::pending()));
     ([127, 0, 0, 1], port).into()
 }
 

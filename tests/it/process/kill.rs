@@ -32,7 +32,7 @@ fn kills() -> usize {
     std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().expect("KILLS is a number"))
 }
 
-const MAPPING: &str = r#"
+pub(super) const MAPPING: &str = r#"
 provider = "typeform"
 secrets = ["env:TYPEFORM_SECRET"]
 
@@ -167,7 +167,7 @@ async fn post_until(
     }
 }
 
-async fn send(client: &Client, url: &str, text: &str) -> reqwest::Result<Response> {
+pub(super) async fn send(client: &Client, url: &str, text: &str) -> reqwest::Result<Response> {
     let body = json!({
         "event_id": text,
         "event_type": "form_response",

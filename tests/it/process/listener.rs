@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use savio_relay::listener::{Settings, serve};
+use savio_relay::listener::{Listening, Pulse, Settings, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -21,6 +21,10 @@ async fn listening() -> SocketAddr {
 }
 
 async fn serving(router: Router) -> SocketAddr {
+    serving_with(router, Pulse::default()).await
+}
+
+async fn serving_with(router: Router, pulse: Pulse) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let settings = Settings {
@@ -29,7 +33,8 @@ async fn serving(router: Router) -> SocketAddr {
         connections_max: 1,
         ..Settings::default()
     };
-    tokio::spawn(serve(listener, router, settings, std::future::pending()));
+    let listening = Listening { listener, pulse };
+    tokio::spawn(serve(listening, router, settings, std::future::pending()));
     address
 }
 
@@ -109,4 +114,25 @@ async fn refused_body_can_still_be_sent_to_its_end() {
     client.read_to_end(&mut rest).await.unwrap();
     assert_eq!(&refused, b"HTTP/1.1 503");
     assert!(String::from_utf8_lossy(&rest).contains("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn full_listener_is_busy_and_not_stuck() {
+    let begun = Arc::new(Notify::new());
+    let begins = Arc::clone(&begun);
+    let working = || async move {
+        begins.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let pulse = Pulse::default();
+    let address = serving_with(Router::new().route("/", get(working)), pulse.clone()).await;
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    busy.write_all(REQUEST).await.unwrap();
+    begun.notified().await;
+    // It is accepted, and waits for the only slot.
+    let _next = TcpStream::connect(address).await.unwrap();
+
+    for _ in 0..3 {
+        pulse.beat().await;
+    }
 }

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{error, info};
 
@@ -30,6 +30,8 @@ const WAITING_MAX: usize = 1024;
 pub(crate) struct Writer {
     commands: Mutex<Option<mpsc::Sender<Box<dyn WriteCommand>>>>,
     damage: Arc<Damage>,
+    /// Changes when the thread has answered the commands of a batch.
+    answered: watch::Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -41,15 +43,21 @@ impl Writer {
     ) -> Result<Writer, OpenError> {
         let path = database.path().to_owned();
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
-        let shared_damage = Arc::clone(&damage);
-        let writer_thread =
-            WriterThread { database, readers, damage: shared_damage, commits, is_failing: false };
+        let (answers, answered) = watch::channel(());
+        let writer_thread = WriterThread {
+            database,
+            readers,
+            damage: Arc::clone(&damage),
+            commits,
+            answers,
+            is_failing: false,
+        };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer_thread.run(waiting))
             .map_err(|error| OpenError::File { path, error })?;
         let (commands, thread) = (Mutex::new(Some(commands)), Mutex::new(Some(thread)));
-        Ok(Writer { commands, damage, thread })
+        Ok(Writer { commands, damage, answered, thread })
     }
 
     /// Runs the work on the writer's thread. What it wrote is on disk when this returns `Ok`. It
@@ -68,6 +76,28 @@ impl Writer {
         look: impl Fn(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.run(Access::Read, move |transaction: &Transaction<'_>| look(transaction)).await
+    }
+
+    /// Resolves when the thread has answered, to whomever and whether it could write or not; never
+    /// if it does not run.
+    pub(crate) async fn answers(&self) {
+        let mut answered = self.answered.clone();
+        answered.mark_unchanged();
+        // So that there is something to answer. Its own answer does not count: while another
+        // program locks the store, a full queue refuses it without the thread.
+        let ask = async {
+            drop(self.read(|_| Ok(())).await);
+            std::future::pending::<()>().await;
+        };
+        let answer = async {
+            if answered.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = ask => {}
+            () = answer => {}
+        }
     }
 
     async fn run<T: Send + 'static>(
@@ -134,6 +164,7 @@ struct WriterThread {
     readers: Arc<Readers>,
     damage: Arc<Damage>,
     commits: Commits,
+    answers: watch::Sender<()>,
     is_failing: bool,
 }
 
@@ -142,6 +173,7 @@ impl WriterThread {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
             self.write(&mut batch);
+            self.answers.send_replace(());
         }
         // In this order: an open reader would prevent that the log is written back and removed.
         self.readers.close();
@@ -334,6 +366,56 @@ mod tests {
 
         assert!(tasks.join_all().await.iter().all(Result::is_ok));
         assert_eq!(seen.recv().unwrap(), 0, "none was committed before the last");
+    }
+
+    /// Returns whether the writer answers; false if it is still silent once all else has run.
+    async fn is_answering(writer: &Writer) -> bool {
+        tokio::select! {
+            biased;
+            () = writer.answers() => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn stuck_writer_is_silent_until_it_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _) = writer(&folder);
+        writer.answers().await;
+        let mut tasks = JoinSet::new();
+        let gate = occupy(&mut tasks, &writer).await;
+        assert!(!is_answering(&writer).await);
+        let waiting = Arc::clone(&writer);
+        let answers = tokio::spawn(async move { waiting.answers().await });
+        tokio::task::yield_now().await;
+        assert!(!answers.is_finished());
+
+        gate.set(()).unwrap();
+
+        answers.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn writer_that_cannot_write_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, other) = writer(&folder);
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut tasks = JoinSet::new();
+        queue(&mut tasks, &writer, |transaction| insert_webhook(transaction));
+        tokio::task::yield_now().await;
+
+        writer.answers().await;
+
+        assert!(tasks.join_all().await.iter().all(Result::is_err), "the store was locked");
+    }
+
+    #[tokio::test]
+    async fn writer_that_ended_is_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _) = writer(&folder);
+        writer.stop().unwrap().join().unwrap();
+
+        assert!(!is_answering(&writer).await);
     }
 
     #[tokio::test]
