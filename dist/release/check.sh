@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Checks that a tag can be released: it is the version of Cargo.toml, and CHANGELOG.md has a dated section for it.
+# Prints what the other steps of the release need, as lines NAME=VALUE.
+#
+# Usage: dist/release/check.sh TAG      (with the tag checked out)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+tag=${1:?the tag to release, such as v0.1.0}
+
+fail() {
+    printf 'release: %s\n' "$@" >&2
+    exit 1
+}
+
+version=$(sed -n '/^\[package\]/,/^\[dependencies\]/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+if [[ $tag != "v$version" ]]; then
+    fail "The tag is $tag, and Cargo.toml has version $version." "Tag v$version, or change the version in Cargo.toml and Cargo.lock."
+fi
+
+heading=$(grep -F "## [$version]" CHANGELOG.md) || fail "CHANGELOG.md has no section \"## [$version] - DATE\"."
+if ! [[ $heading =~ ^"## [$version] - "[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]]; then
+    fail "CHANGELOG.md has \"$heading\"." "A release needs its date: \"## [$version] - $(date +%F)\"."
+fi
+
+# A version with a suffix, such as 0.2.0-rc.1, is tried by those who ask for it. A correction of an older line is not
+# the latest version either.
+prerelease=false latest=true
+if [[ $version == *-* ]]; then
+    prerelease=true latest=false
+elif [[ $( (git tag --list 'v*' | grep -v -e - || true; echo "$tag") | sort --version-sort | tail -n 1) != "$tag" ]]; then
+    latest=false
+fi
+
+images=()
+for name in rust runtime frontend buildkit sbom; do
+    image=$(sed -n "s/^FROM \([^ ]*@sha256:[0-9a-f]\{64\}\) AS $name\$/\1/p" dist/release/Dockerfile)
+    [[ -n $image ]] || fail "dist/release/Dockerfile has no image \"$name\" with a digest."
+    images+=("${name}_image=$image")
+done
+# The number in its tag.
+rust_version=$(sed -n 's/.*rust:\([0-9.]*\)-.*/\1/p' <<<"${images[0]}")
+
+printf '%s\n' "version=$version" "commit=$(git rev-parse --short=12 HEAD)" "date=$(git log -1 --format=%cs)" \
+    "prerelease=$prerelease" "latest=$latest" "rust_version=$rust_version" "${images[@]}"
