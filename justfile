@@ -15,3 +15,13 @@ load:
 # Check the bundled mapping files and run their tests.
 mappings:
     cargo run -- check mappings/*.toml
+
+# Build the image, and run it confined, under load and on a volume of somebody else (root).
+image:
+    cargo build --release --locked
+    tests/image.sh
+
+# Start dist/compose.yaml with Caddy, and post webhooks to it from outside by https (root).
+compose-check:
+    cargo build --release --locked
+    tests/compose.sh
