@@ -43,7 +43,7 @@ site() {
 
 mkdir -p "$work/built/$target"
 cp "$program" "$work/built/$target/savio-relay"
-"$root/dist/release/assemble.sh" "$version" "$work/built" "$work/release" https://github.com/example/example/releases >/dev/null
+"$root/dist/release/assemble.sh" "$version" "$work/built" "$work/release" https://github.com/example/example/releases ghcr.io/example/example >/dev/null
 script=$work/release/install.sh
 site good "$work/release"
 

@@ -87,10 +87,11 @@ target=$(uname -m)-unknown-linux-gnu
 for name in "$target" aarch64-apple-darwin; do
     install -D -m 644 "$(type -P true)" "$work/built/$name/savio-relay"
 done
+image=registry.example.com/example:$version
 echo package >"$work/built/example.deb"
-step dist/release/assemble.sh "$version" "$work/built" "$work/first" https://example.com/example/releases/
+step dist/release/assemble.sh "$version" "$work/built" "$work/first" https://example.com/example/releases/ "$image"
 succeeds
-step dist/release/assemble.sh "$version" "$work/built" "$work/second" https://example.com/example/releases
+step dist/release/assemble.sh "$version" "$work/built" "$work/second" https://example.com/example/releases "$image"
 succeeds
 step diff -r "$work/first" "$work/second"
 succeeds
@@ -102,10 +103,15 @@ done
 step tar -tvzf "$work/first/savio-relay-$version-aarch64-apple-darwin.tar.gz"
 for file in README.md LICENSE CHANGELOG.md relay.example.toml completions/_savio-relay; do says "/$file"$'\n'; done
 [[ $output =~ -rwxr-xr-x[^$'\n']*/savio-relay$'\n' || $output =~ -rwxr-xr-x[^$'\n']*/savio-relay$ ]] || fail 'should have the program, executable'
+step tar -xzf "$work/first/savio-relay-$version-compose.tar.gz" -C "$work"
+succeeds
+step cat "$work/savio-relay-$version-compose"/{.env.example,compose.yaml,Caddyfile}
+says $'\n'"RELAY_IMAGE=$image"$'\n'
+[[ $output != *build:* ]] || fail 'should not build the image'
 step grep -c "^releases='https://example.com/example/releases'\$" "$work/first/install.sh"
 succeeds
 
 sed -i 's/^glibc_min=.*/glibc_min=2.2.1/' dist/install.sh
-step dist/release/assemble.sh "$version" "$work/built" "$work/third" https://example.com/example/releases
+step dist/release/assemble.sh "$version" "$work/built" "$work/third" https://example.com/example/releases "$image"
 refuses 'and install.sh says 2.2.1.'
 printf 'The scripts of a release did what they should, in %s s.\n' "$SECONDS"

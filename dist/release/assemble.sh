@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Makes the files of a release out of what was built for each platform: one archive for each, install.sh with the address
-# of the releases in it, and SHA256SUMS. Other files, such as packages, are taken as they are. The same input gives the
-# same bytes.
+# Makes the files of a release out of what was built for each platform: one archive for each, one with the compose file for
+# the release's image, install.sh with the address of the releases in it, and SHA256SUMS. Other files, such as packages, are
+# taken as they are. The same input gives the same bytes.
 #
-# Usage: dist/release/assemble.sh VERSION BUILT OUT RELEASES
+# Usage: dist/release/assemble.sh VERSION BUILT OUT RELEASES IMAGE
 #   BUILT     a folder with TARGET/savio-relay for each target, and the other files
 #   OUT       a new folder for the result
 #   RELEASES  the address of the releases, such as https://example.com/owner/name/releases
+#   IMAGE     the container image of this version, such as registry.example.com/owner/name:0.1.0
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-version=${1:?the version} built=${2:?the folder with what was built} out=${3:?a new folder} releases=${4:?an address}
+version=${1:?the version} built=${2:?the folder with what was built} out=${3:?a new folder}
+releases=${4:?the address of the releases} image=${5:?the image}
 mkdir "$out"
 built=$(realpath "$built") out=$(realpath "$out")
 work=$(mktemp -d)
@@ -55,11 +57,29 @@ archive() {
     install -m 755 "$built/$target/savio-relay" "$work/$name/"
     install -m 644 "$root"/{README.md,LICENSE,CHANGELOG.md,relay.example.toml} "$work/$name/"
     cp -r "$work/completions" "$work/$name/"
+    pack "$name"
+}
+
+# It needs no checkout: its image is the published one.
+compose() {
+    local name=savio-relay-$version-compose
+    mkdir "$work/$name"
+    cp "$root"/dist/{compose.yaml,Caddyfile} "$work/$name/"
+    sed "s|^#RELAY_IMAGE=.*|RELAY_IMAGE=$image|" "$root/dist/.env.example" >"$work/$name/.env.example"
+    grep -qxF "RELAY_IMAGE=$image" "$work/$name/.env.example" || fail 'dist/.env.example has no line for the image.'
+    sed -i '/^    # Builds the image of that name/d; /^    build: \.\.$/d' "$work/$name/compose.yaml"
+    ! grep -q '^ *build:' "$work/$name/compose.yaml" || fail 'dist/compose.yaml should build its image in one way only.'
+    pack "$name"
+}
+
+pack() {
+    local name=$1
     tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$epoch" --format=ustar \
         -C "$work" -cf - "$name" | gzip -n9 >"$out/$name.tar.gz"
 }
 
 completions
+compose
 for program in "$built"/*/savio-relay; do
     archive "$(basename "$(dirname "$program")")"
 done
