@@ -21,7 +21,8 @@ image:
     cargo build --release --locked
     tests/image.sh
 
-# Start dist/compose.yaml with Caddy, and post webhooks to it from outside by https (root).
+# Start dist/compose.yaml with Caddy, and nginx and Caddy as documented, and post webhooks to them by https (root).
 compose-check:
     cargo build --release --locked
     tests/compose.sh
+    tests/proxies.sh

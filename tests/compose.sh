@@ -18,7 +18,7 @@ source "$root/tests/proxy_checks.sh"
 need openssl
 need_python check-jsonschema 0.39.0
 need_python podman-compose 1.6.0
-check-jsonschema --builtin-schema vendor.compose-spec dist/compose.yaml
+check-jsonschema --quiet --builtin-schema vendor.compose-spec dist/compose.yaml
 say "dist/compose.yaml is a compose file"
 
 begin_containers
@@ -41,12 +41,32 @@ make_caddy_image() {
 make_caddy_image "$(sed -n 's/^ *image: *\(.*caddy.*\)$/\1/p' dist/compose.yaml)"
 
 
+# The commands of the documentation, with what this machine has in their place.
+sudo() { "$@"; }
+curl() { in_network curl --silent --show-error "$@"; }
+docker() {
+    case "$1 $2" in
+        'compose cp') podman cp "${3/#caddy:/$caddy:}" "$4" ;;
+        compose\ *) in_network env "PATH=$PATH" podman-compose "${@:2}" 2> >(grep -v 'level=.*systemd\|Initialization' >&2) ;;
+        *) return 1 ;;
+    esac
+}
+relay=relay_relay_1 caddy=relay_caddy_1
+log_of_relay() { podman logs "$relay"; }
+
+# Runs a command line that docs/operations.md shows, and checks that it succeeds.
+doc() {
+    grep -qF -- "$1" "$root/docs/operations.md" || fail "docs/operations.md should show: $1"
+    eval "$1" >"$work/output" 2>&1 || { cat "$work/output"; fail "should succeed: $1"; }
+}
+said() { grep -qF -- "$1" "$work/output" || { cat "$work/output"; fail "should say: $1"; }; }
+
 # --- As in docs/operations.md: a folder with the three files ---
 
 mkdir "$work/relay" && cd "$work/relay"
-cp "$root"/dist/{compose.yaml,Caddyfile} .
-cp "$root/dist/.env.example" .env
-chmod 600 .env
+cp "$root"/dist/{compose.yaml,Caddyfile,.env.example} .
+doc 'cp .env.example .env && chmod 600 .env'
+doc 'mkdir backup && sudo chown 65532:65532 backup'
 
 # Writes a value into .env, at the place that the example has for it.
 setting() {
@@ -57,26 +77,24 @@ setting DOMAIN "$domain"
 setting TLS_ISSUER internal
 setting SAVIO_API_TOKEN practice-savio-token
 setting TYPEFORM_SECRET "$typeform_secret"
-setting ADMIN_TOKEN practice-admin-token
+ADMIN_TOKEN=practice-admin-token
+setting ADMIN_TOKEN "$ADMIN_TOKEN"
 # What the example leaves to the user: a second source, and the sandbox in place of Savio.
 printf '%s\n' "TRELLO_SECRET=$trello_secret" SAVIO_RELAY_SAVIO__BASE_URL=http://savio:9090/app/api/ >>.env
-mkdir backup
-chown 65532:65532 backup
 
-compose() { in_network env "PATH=$PATH" podman-compose "$@" 2> >(grep -v 'level=.*systemd\|Initialization' >&2); }
-relay=relay_relay_1 caddy=relay_caddy_1
-log_of_relay() { podman logs "$relay"; }
-
-compose up -d >"$work/up" 2>&1 || { cat "$work/up"; fail 'compose should start it'; }
+doc 'docker compose up -d'
 until_health_is "$relay" healthy
 until_true 'podman logs "$caddy" 2>&1 | grep "serving initial configuration"'
 podman run --detach --name savio --network relay_proxy --read-only localhost/savio-relay sandbox --listen 0.0.0.0:9090 >/dev/null
 say "compose started $(podman ps --format '{{.Names}}' | sort | paste -sd ' ')"
+doc 'docker compose logs relay'
+said "typeform  live  https://$domain/hooks/typeform"
 
 # --- From outside ---
 
 proxy_address=$router_address certificates=$work/root.crt
-until_true 'podman cp "$caddy:/data/caddy/pki/authorities/local/root.crt" "$certificates"'
+doc 'docker compose cp caddy:/data/caddy/pki/authorities/local/root.crt .'
+cp root.crt "$certificates"
 begin_client
 check_proxy
 check_only_hooks
@@ -84,19 +102,23 @@ check_only_hooks
 
 # --- From this machine, and in the container ---
 
-in_network curl --silent --fail --header 'Authorization: Bearer practice-admin-token' http://127.0.0.1:8081/metrics >"$work/metrics" \
-    || fail 'the admin API should be on loopback'
-compose exec relay savio-relay send typeform >"$work/sent" 2>&1 || { cat "$work/sent"; fail 'a sample should be accepted'; }
+doc "curl --cacert root.crt --resolve $domain:443:127.0.0.1 https://$domain/hooks/typeform -d '{}'"
+said 'signature missing'
+doc 'curl -H "Authorization: Bearer $ADMIN_TOKEN" http://127.0.0.1:8081/api/v1/events'
+said '"source":"typeform"'
+docker compose exec relay savio-relay send typeform >"$work/output" 2>&1 || { cat "$work/output"; fail 'a sample should be accepted'; }
 until_true 'podman exec "$relay" savio-relay events list --state delivered | grep typeform'
-compose exec relay savio-relay doctor >"$work/doctor" 2>&1 || true
-for line in "typeform is at https://$domain/hooks/typeform" 'a relay runs on 0.0.0.0:8080, and is ready' '/data/relay.db is intact'; do
-    grep -qF "$line" "$work/doctor" || { cat "$work/doctor"; fail "doctor should say: $line"; }
-done
-compose exec -T relay savio-relay backup /backup/relay-practice.db >"$work/backup.log" 2>&1 || { cat "$work/backup.log"; fail 'a backup should succeed'; }
-[[ $(stat --format '%u %a' backup/relay-practice.db) == '65532 600' ]] || fail 'the backup should be in the folder backup'
-compose kill -s HUP relay >/dev/null
+doc 'docker compose exec relay savio-relay healthcheck'
+said ready
+doc 'docker compose exec relay savio-relay doctor'
+said "typeform is at https://$domain/hooks/typeform"
+said 'a relay runs on 0.0.0.0:8080, and is ready'
+said '/data/relay.db is intact'
+doc 'docker compose exec -T relay savio-relay backup "/backup/relay-$(date +%F).db"'
+[[ $(stat --format '%u %a' backup/relay-*.db) == '65532 600' ]] || fail 'the backup should be in the folder backup'
+doc 'docker compose kill -s HUP relay'
 until_true 'log_of_relay 2>&1 | grep -i reload'
-
+doc 'docker compose restart caddy'
 for name in "$relay" "$caddy"; do
     pid=$(podman inspect --format '{{.State.Pid}}' "$name")
     [[ $(awk '$2 == "/" { print $4 }' "/proc/$pid/mounts") == ro,* ]] || fail "the root of $name should be read-only"
@@ -106,16 +128,41 @@ done
 # --- Down and up again: the events are still there ---
 
 begun=$SECONDS
-compose stop relay >/dev/null
+doc 'docker compose stop'
 [[ $(podman inspect --format '{{.State.ExitCode}}' "$relay") == 0 ]] || fail 'the relay should stop with status 0'
 (( SECONDS - begun < 15 )) || fail 'the relay should stop within its grace period'
 # Its network goes with the last container on it; a bridge that stays knows Caddy by the old container's address for a while.
 podman rm --force --time 0 savio >/dev/null
-compose down >"$work/down" 2>&1 || { cat "$work/down"; fail 'compose should stop it'; }
-compose up -d >"$work/up" 2>&1 || { cat "$work/up"; cat "$work/down"; fail 'compose should start it again'; }
+docker compose down >"$work/output" 2>&1 || { cat "$work/output"; fail 'compose should remove its containers'; }
+# A mapping file of one's own, as a comment of the compose file says.
+mkdir mappings
+printf '%s\n' 'provider = "typeform"' 'secrets = ["env:SURVEY_SECRET"]' '[[feedback]]' 'problem = "$.form_response.token"' >mappings/survey.toml
+grep -q '# - ./mappings:' compose.yaml || fail 'dist/compose.yaml should show where mapping files go'
+sed -i 's|# - ./mappings:|- ./mappings:|' compose.yaml
+echo SURVEY_SECRET=practice-survey-secret >>.env
+doc 'docker compose up -d'
 until_health_is "$relay" healthy
+doc 'docker compose logs relay'
+said "survey    live  https://$domain/hooks/survey"
 podman exec "$relay" savio-relay events list --state delivered | grep -q typeform || fail 'the events should outlive the containers'
 write_typeform "$work/again" 1000
 until_true '[[ $(ask --max-time 2 "https://$domain/hooks/unknown" --data x) == 404 ]]'
 expect_typeform 202 "$work/again"
+docker compose down >"$work/output" 2>&1 || { cat "$work/output"; fail 'compose should remove its containers'; }
+
+# --- The file of README.md, which needs no proxy ---
+
+mkdir "$work/readme" && cd "$work/readme"
+awk '/^## Run it in a container/ { found = 1 } found && $0 == "```" { exit } inside { print } found && $0 == "```yaml" { inside = 1 }' \
+    "$root/README.md" >compose.yaml
+check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+# It builds the image, for which an image of Rust is needed.
+grep -q 'build: \.$' compose.yaml || fail 'the file of README.md should build the image'
+podman tag localhost/savio-relay localhost/readme_relay
+printf '%s\n' SAVIO_API_TOKEN=practice-savio-token "TYPEFORM_SECRET=$typeform_secret" >.env
+docker compose up -d >"$work/output" 2>&1 || { cat "$work/output"; fail 'the file of README.md should start'; }
+until_health_is readme_relay_1 healthy
+curl http://127.0.0.1:8080/hooks/typeform -d '{}' | grep -q 'signature missing' || fail 'the relay should answer on this machine'
+say "the file of README.md starts a relay, too"
+
 say "dist/compose.yaml does what docs/operations.md says of it, in $SECONDS s"

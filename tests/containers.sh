@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 #
-# For the tests of the image and of the compose file, which read it with `source`: gives podman and buildah a storage,
-# a network and settings of their own in $work, so that nothing of this machine's is touched and nothing is left
-# behind; and builds images, out of Debian's packages where no image registry can be reached.
+# For the tests of the image, of the compose file and of proxies, which read it with `source`: gives them a network and
+# mounts of their own, and podman and buildah a storage and settings in $work, so that nothing of this machine's is
+# touched and nothing is left behind; and builds images, out of Debian's packages where no image registry can be reached.
 
 # Ends the script, which cannot be run on this machine. In CI nothing is left out.
 leave_out() {
@@ -13,11 +13,10 @@ leave_out() {
 
 # Mounts of its own: those of containers, and podman's list of addresses in use, end with the script, however it ends.
 if [[ -z "${HAS_OWN_MOUNTS:-}" ]]; then
-    (( EUID == 0 )) || leave_out "containers are tested as root"
+    (( EUID == 0 )) || leave_out "networks and containers are tested as root"
     HAS_OWN_MOUNTS=yes exec unshare --mount "$0" "$@"
 fi
 mkdir -p /run/containers /run/netns
-mount -t tmpfs tmpfs /run/containers
 mount -t tmpfs tmpfs /run/netns
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -111,16 +110,25 @@ ${1:-}
 T
 }
 
+begin_network() {
+    need ip iproute2
+    need curl
+    need openssl
+    need python3
+    at_end=()
+    trap end_all EXIT
+    ip netns add "$namespace" || leave_out "this machine lets no network namespace be made"
+    ip -n "$namespace" link set lo up
+}
+
 begin_containers() {
+    begin_network
     need podman
     need buildah
     # The parts of podman's that make networks and know names in them, which Debian only recommends.
     compgen -G '/usr/lib*/podman/aardvark-dns' >/dev/null || install_packages netavark aardvark-dns
-    need ip iproute2
-    need curl
-    need python3
-    at_end=()
-    trap end_containers EXIT
+    mount -t tmpfs tmpfs /run/containers
+    at_end+=(remove_containers)
     cat >"$CONTAINERS_STORAGE_CONF" <<T
 [storage]
 driver = "overlay"
@@ -128,17 +136,24 @@ graphroot = "$work/storage"
 runroot = "$work/run"
 T
     write_settings
-    ip netns add "$namespace" || leave_out "this machine lets no network namespace be made"
-    ip -n "$namespace" link set lo up
 }
 
-end_containers() {
-    local status=$?
+# Removes all containers. One on which others depend may be refused before them.
+remove_containers() {
+    for _ in 1 2 3; do
+        podman rm --all --force --time 0 || true
+        [[ -n $(podman ps --all --quiet) ]] || return 0
+    done
+    printf '!!! These containers were not removed:\n%s\n' "$(podman ps --all)" >&2
+    return 1
+}
+
+# Runs the command lines in at_end, the last one first.
+end_all() {
+    local status=$? i
     trap - EXIT
-    podman rm --all --force --time 0 >/dev/null 2>&1 || true
+    for (( i = ${#at_end[@]} - 1; i >= 0; i-- )); do ${at_end[i]} >"$work/end" 2>&1 || cat "$work/end" >&2; done
     awk -v work="$work/" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount --lazy || true
-    local command
-    for command in "${at_end[@]}"; do $command >/dev/null 2>&1 || true; done
     ip netns del "$namespace" 2>/dev/null || true
     rm -rf "$work"
     exit "$status"
