@@ -26,3 +26,15 @@ compose-check:
     cargo build --release --locked
     tests/compose.sh
     tests/proxies.sh
+
+# Make the Debian package and walk it through installation, upgrade, downgrade and purge (needs root and debootstrap).
+package:
+    cargo build --profile dist --locked
+    rm -f target/package/*.deb
+    dist/package.sh target/dist/savio-relay
+    cargo build --release --locked
+    tests/package.sh target/package/savio-relay_*.deb "$(tests/previous-package.sh)"
+
+# Run the service of the package under systemd, in a Debian that boots in systemd-nspawn.
+package-systemd-check: package
+    tests/package-systemd.sh target/package/savio-relay_*.deb

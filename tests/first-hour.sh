@@ -6,6 +6,7 @@
 # Usage: tests/first-hour.sh [PROGRAM]      (default: target/release/savio-relay)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$root/tests/steps.sh"
 program=$(realpath "${1:-$root/target/release/savio-relay}")
 
 work=$(mktemp -d)
@@ -23,23 +24,6 @@ end() {
 }
 trap end EXIT
 
-command_line="" output="" status=0
-
-fail() {
-    printf '%s\n\nFAILED: %s\nIt ended with status %s and the output above, and %s.\n' "$output" "$command_line" "$status" "$1" >&2
-    exit 1
-}
-
-# Runs a command line and keeps its output and exit status.
-step() {
-    command_line=$1
-    printf '$ %s\n' "$1"
-    status=0
-    # Not in a subshell, so that `export` holds.
-    eval "$1" >"$work/output" 2>&1 || status=$?
-    output=$(<"$work/output")
-}
-
 # Runs a command line that a page of the documentation shows.
 doc() {
     local page=$1
@@ -48,9 +32,6 @@ doc() {
     step "$2"
 }
 
-ends_with() { [[ $status == "$1" ]] || fail "should end with status $1"; }
-says() { [[ $output == *"$1"* ]] || fail "should say: $1"; }
-says_not() { [[ $output != *"$1"* ]] || fail "should not say: $1"; }
 lines_at_most() { (( $(wc -l <<<"$output") <= $1 )) || fail "should say it in $1 lines"; }
 columns_at_most() {
     local line
@@ -63,18 +44,6 @@ columns_at_most() {
 columns_at_most_on_a_terminal() {
     step "COLUMNS=$1 script -qec 'stty cols $1; $2' /dev/null | tr -d '\r' | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g'"
     columns_at_most "$1"
-}
-
-# Repeats a command line until it succeeds, for at most 30 seconds.
-until_true() {
-    command_line=$1
-    printf '… %s\n' "$1"
-    local attempt
-    for (( attempt = 0; attempt < 300; attempt++ )); do
-        if output=$(eval "$1" 2>&1); then return; fi
-        sleep 0.1
-    done
-    fail "should succeed at last"
 }
 
 getting_started=docs/getting-started.md
