@@ -12,8 +12,11 @@ ARG PROGRAM=build
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
-# The commit, which the metrics show: docker build --build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD) .
+# The commit and its date, for `--version` and the metrics, since the build context has no repository:
+#     docker build --build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD) \
+#         --build-arg BUILD_DATE=$(TZ=UTC git show -s --format=%cd --date=format-local:%F HEAD) .
 ARG BUILD_COMMIT=
+ARG BUILD_DATE=
 # The caches keep compiled dependencies between builds. Cargo detects changes by modification time, and a
 # checkout of an older commit has older files than the cache: touching the sources forces a rebuild.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -27,6 +27,7 @@ mod sources;
 mod stored_state;
 mod table;
 mod times;
+mod version;
 mod runtime;
 mod sandbox;
 mod savio;
@@ -48,7 +49,7 @@ use error::CommandError;
 /// Self-hosted webhook relay: receives signed webhooks, stores them on disk, delivers them to
 /// Savio.
 #[derive(Debug, Parser)]
-#[command(name = "savio-relay", version, max_term_width = 100)]
+#[command(name = "savio-relay", version, long_version = version::VERSION, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

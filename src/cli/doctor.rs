@@ -10,9 +10,11 @@ mod secrets;
 mod store;
 mod traces;
 
+use std::env::consts;
 use std::path::PathBuf;
 
 use super::error::CommandError;
+use super::version::VERSION;
 use super::{input, output, runtime};
 use crate::secret::Environment;
 use finding::{Finding, FindingLevel};
@@ -31,7 +33,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
-    let mut findings = Vec::new();
+    let program = format!("savio-relay {VERSION} on {} {}", consts::OS, consts::ARCH);
+    let mut findings = vec![Finding::ok("program", program)];
     let config = files::configuration(arguments.config.as_deref(), environment, &mut findings);
     if let Some(config) = config {
         let sources = input::mapping_files(&config, environment);

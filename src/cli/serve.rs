@@ -29,6 +29,7 @@ pub(super) fn run(
     refuse_wrong_secrets(&config)?;
     telemetry::logs::start(&config.log);
     let format = config.log.format;
+    startup_report::log_version(format);
     // After the log is set up, in which a failure is reported, and before any connection.
     raise_open_files();
     runtime::block_on(async {

@@ -322,7 +322,7 @@ struct BuildLabels {
     commit: &'static str,
 }
 
-/// The commit of which the program was built; "unknown" in builds for development.
+/// The commit of which the program was built; "unknown" where the build does not know it.
 const COMMIT: &str = env!("BUILD_COMMIT");
 
 impl Metrics {

@@ -1,11 +1,13 @@
 //! Startup messages of `serve`: the sources with their addresses, and what is left to do.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
 use crate::cli::output::{print_error, stderr_style};
+use crate::cli::version::VERSION;
 use crate::config::Config;
 use crate::diagnostics::report::show;
 use crate::event::SourceName;
@@ -21,6 +23,17 @@ use crate::store::Maintenance;
 use crate::store::sqlite::engine::file_system::FileSystem;
 use crate::store::sqlite::{Restored, RestoredEvents};
 use crate::telemetry::logs::LogFormat;
+
+/// Logs which program starts, before anything can fail. On a terminal it is the heading of the
+/// table.
+pub(super) fn log_version(format: LogFormat) {
+    match format {
+        LogFormat::Text if std::io::stderr().is_terminal() => {}
+        LogFormat::Text | LogFormat::Json => {
+            info!("savio-relay {VERSION} starts");
+        }
+    }
+}
 
 /// Shows the mistakes of mapping files: as text for people, or as lines of the JSON log.
 pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
@@ -146,7 +159,7 @@ fn table(sources: &Sources, files: &[MappingFile], addresses: &SourceAddresses) 
     let ready = ready_for_setup(files);
     let shown = || sources.iter().filter(|(name, _)| !ready.contains(name));
     let width = shown().map(|(name, _)| name.as_str().len()).max().unwrap_or(0);
-    let mut lines = vec![concat!("savio-relay ", env!("CARGO_PKG_VERSION")).to_owned()];
+    let mut lines = vec![format!("savio-relay {VERSION}")];
     let (mut accepting, mut off) = (Vec::new(), Vec::new());
     for (name, status) in shown() {
         let padded = format!("{:width$}", name.as_str());

@@ -206,6 +206,17 @@ fn exit_status_depends_on_the_mistake() {
 }
 
 #[test]
+fn version_names_the_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |option| String::from_utf8(run(folder.path(), &[option]).stdout).unwrap();
+    let number = env!("CARGO_PKG_VERSION");
+
+    assert_eq!(shown("-V"), format!("savio-relay {number}\n"));
+    assert_eq!(shown("--version"), format!("savio-relay {}\n", env!("BUILD_VERSION")));
+    assert!(shown("--version").starts_with(&format!("savio-relay {number} (")));
+}
+
+#[test]
 fn impossible_faults_are_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let check = |arguments: &[&str], expected: &str| {

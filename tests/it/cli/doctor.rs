@@ -108,7 +108,9 @@ async fn doctor_output_holds_no_secret() {
     let output = doctor.arg("doctor").envs(deployment.variables()).output().unwrap();
 
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("configuration\n  ok       "), "{text}");
+    let version = concat!("program\n  ok       savio-relay ", env!("CARGO_PKG_VERSION"), " (");
+    assert!(text.starts_with(version), "{text}");
+    assert!(text.contains("\nconfiguration\n  ok       "), "{text}");
     assert!(text.contains("sources\n  ok       form is live: 1 secret found\n"), "{text}");
     assert!(!text.contains("s3cret") && !text.contains("t0ken"), "{text}");
 }
