@@ -33,6 +33,11 @@ impl SecretLocation {
         matches!(self, SecretLocation::File(_))
     }
 
+    /// Returns whether it is a credential of systemd.
+    pub fn is_credential(&self) -> bool {
+        matches!(self, SecretLocation::File(path) if in_credentials(path).is_some())
+    }
+
     /// Returns the location with the path that is read, for messages.
     pub(super) fn at(&self, path: &Path) -> SecretLocation {
         match self {
@@ -54,20 +59,26 @@ impl fmt::Display for SecretLocation {
 /// Returns the path that is read: relative to the configuration's folder, and with
 /// `$CREDENTIALS_DIRECTORY` replaced.
 pub(super) fn resolve(written: &str, environment: &Environment) -> Result<PathBuf, String> {
-    let braced = format!("${{{CREDENTIALS}}}");
-    let plain = format!("${CREDENTIALS}");
-    let rest = written.strip_prefix(&braced).or_else(|| written.strip_prefix(&plain));
-    let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
+    let Some(rest) = in_credentials(written) else {
         return Ok(environment.path(Path::new(written)));
     };
     let folder = environment.get(CREDENTIALS).filter(|folder| !folder.is_empty());
     let folder = folder.ok_or_else(|| {
         format!(
             "the file {written} cannot be found, since {CREDENTIALS} is not set: systemd sets it for \
-             a service with LoadCredential="
+             a service with LoadCredential=; for another command, set it to the folder of the \
+             credentials"
         )
     })?;
     Ok(environment.path(Path::new(&format!("{folder}{rest}"))))
+}
+
+/// Returns what follows `$CREDENTIALS_DIRECTORY` in a path that begins with it.
+fn in_credentials(written: &str) -> Option<&str> {
+    let braced = format!("${{{CREDENTIALS}}}");
+    let plain = format!("${CREDENTIALS}");
+    let rest = written.strip_prefix(&braced).or_else(|| written.strip_prefix(&plain))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
 /// Reads a file; an error is a sentence that names it.

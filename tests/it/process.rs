@@ -2,6 +2,7 @@
 
 mod backup;
 mod bundled;
+mod credentials;
 mod destinations;
 mod disk;
 mod hostile;

@@ -92,7 +92,9 @@ fn compared(found: &[PurposedSecret], answer: &ComparisonAnswer) -> Vec<Finding>
 }
 
 fn advice(location: &SecretLocation) -> &'static str {
-    if location.is_file() {
+    if location.is_credential() {
+        "restart the service: systemd copies its credentials only when it starts"
+    } else if location.is_file() {
         "send SIGHUP to the relay, which reads files again"
     } else {
         "restart the relay: variables are only read at its start"
