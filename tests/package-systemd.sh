@@ -145,7 +145,7 @@ installation() {
     step 'systemctl status --no-pager savio-relay'
     ends_with 0
     says 'active (running)'
-    says 'Status: "'
+    says 'Status: "no source is live'
     step 'savio-relay healthcheck'
     says 'no source is live'
     step 'savio-relayctl sources list'
@@ -177,6 +177,7 @@ C
     start_savio
     send first a-secret
     arrived first
+    until_true 'systemctl status --no-pager savio-relay | grep "Status: .1 source is live"'
     doc 'savio-relayctl doctor'
     printf 'event_id,What is missing?\n1,Exports\n' >responses.csv
     doc 'savio-relayctl import typeform - < responses.csv'
@@ -187,7 +188,8 @@ C
 configure() {
     printf 'SAVIO_API_TOKEN=a-token-of-the-walk\nTYPEFORM_SECRET=a-secret\n' >>/etc/savio-relay/secrets.env
     sed -i -e 's/^#\(public_url\|trusted_proxies\)/\1/' /etc/savio-relay/relay.toml
-    printf '\n[savio]\nbase_url = "http://127.0.0.1:9090/app/api/"\n' >>/etc/savio-relay/relay.toml
+    # A name, to see that the sandbox lets names be resolved.
+    printf '\n[savio]\nbase_url = "http://localhost:9090/app/api/"\n' >>/etc/savio-relay/relay.toml
 }
 
 start_savio() {

@@ -21,15 +21,16 @@ package=$root/target/package/previous/$hash.deb
 # In a subshell, for the trap.
 build() (
     tree=$(mktemp -d)
-    trap 'git worktree remove --force "$tree"' EXIT
+    program=$root/target/release/savio-relay
+    mkdir -p "$(dirname "$package")"
+    # The other checks run the program of this version, which the build would replace.
+    if [[ -e $program ]]; then mv "$program" "$package.current"; fi
+    trap 'git worktree remove --force "$tree"; if [[ -e $package.current ]]; then mv "$package.current" "$program"; fi' EXIT
     git worktree add --quiet --detach "$tree" "$hash"
     # `$tree/.cargo` has to apply, so that the dependencies are built with the same options.
     (cd "$tree" && CARGO_TARGET_DIR="$root/target" cargo build --release --locked --bin savio-relay \
         --config 'profile.release.package.savio-relay.opt-level=0')
-    mkdir -p "$(dirname "$package")"
-    cp "$root/target/release/savio-relay" "$package.program"
-    # The other checks run the program of this version from there.
-    cargo build --release --locked --bin savio-relay
+    mv "$program" "$package.program"
     # A version of before there were packages is packed as this one. `~` sorts before everything.
     packer=$tree/dist/package.sh
     [[ -x $packer ]] || packer=$root/dist/package.sh
