@@ -18,6 +18,7 @@ mod healthcheck;
 mod import;
 mod init;
 mod line_input;
+mod local_listener;
 mod preview;
 mod providers;
 mod destinations;

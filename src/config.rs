@@ -6,6 +6,7 @@ mod environment;
 mod known_keys;
 mod logging;
 mod store_url;
+pub mod tls;
 mod traces;
 mod unknown_variable;
 mod values;
@@ -13,6 +14,8 @@ mod values;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::delivery::outcome;
 use crate::diagnostics::diagnostic::{self, Diagnostic};
@@ -30,6 +33,7 @@ pub use admin::{AdminConfig, TokenConfig};
 pub use destinations::{DestinationConfig, DestinationConfigs};
 use environment::Overrides;
 pub use environment::ReadDocuments;
+pub use tls::TlsConfig;
 pub use traces::TracesConfig;
 use values::{address, depth, duration, networks, set_if_some, size, url};
 
@@ -39,6 +43,8 @@ pub struct Config {
     /// Folder of the mapping files, and the bundled files that lie under it.
     pub mappings: mapping_file::Settings,
     pub listen: SocketAddr,
+    /// The certificate of the address for webhooks.
+    pub tls: TlsConfig,
     /// Address of the admin API.
     pub admin_listen: SocketAddr,
     pub admin: AdminConfig,
@@ -104,6 +110,8 @@ impl Config {
         }
         for (document, mistakes) in &mut read {
             config.admin.report_equal_secrets(&document.name, mistakes);
+            config.tls.report_incomplete(&document.name, mistakes);
+            config.admin.tls.report_incomplete(&document.name, mistakes);
             diagnostic::limit(document, mistakes);
         }
         (config, read)
@@ -125,6 +133,26 @@ impl Config {
         secrets
     }
 
+    /// Reads the files of the certificates, and adds what is wrong with them to what was read.
+    // Apart from `read`, since most commands and a reload of the mapping files need no certificate.
+    pub fn check_certificates(&self, read: &mut ReadDocuments, now: Timestamp) {
+        for (document, mistakes) in read {
+            for tls in [&self.tls, &self.admin.tls] {
+                tls.check(&document.name, now, mistakes);
+            }
+        }
+    }
+
+    /// Returns whether `trusted_proxies` is probably missing: a public https URL without a
+    /// certificate here means that a proxy is in front of the relay.
+    pub fn has_unnamed_proxy(&self) -> bool {
+        !self.tls.is_on() && self.has_https_url() && self.intake.trusted_proxies.is_empty()
+    }
+
+    fn has_https_url(&self) -> bool {
+        self.intake.public_url.as_ref().is_some_and(|url| url.starts_with("https:"))
+    }
+
     /// Returns the variables that `env:` names in what was read and in the mapping files.
     fn named_variables(&self, read: &ReadDocuments, variables: &Document) -> Vec<String> {
         // A folder that cannot be read is reported by whoever needs the files.
@@ -138,6 +166,7 @@ impl Config {
         Config {
             mappings: mapping_file::Settings::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: TlsConfig::new("server.tls"),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             admin: AdminConfig::from_environment(environment),
             listener: listener::Settings::default(),
@@ -165,7 +194,7 @@ impl Config {
         }
         set_if_some(&mut self.mappings.bundled, BundledSelection::read(&mut root, mistakes));
         if let Some(section) = root.table("server", mistakes) {
-            self.apply_server(section, mistakes);
+            self.apply_server(section, environment, mistakes);
         }
         if let Some(section) = root.table("store", mistakes) {
             self.apply_store(section, mistakes);
@@ -192,12 +221,19 @@ impl Config {
         root.finish(mistakes);
     }
 
-    fn apply_server(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
+    fn apply_server(
+        &mut self,
+        mut section: TomlTable<'_>,
+        environment: &Environment,
+        mistakes: &mut Diagnostics,
+    ) {
+        self.tls.take(&mut section, environment, mistakes);
         set_if_some(&mut self.listen, address(&mut section, "listen", mistakes));
         set_if_some(&mut self.admin_listen, address(&mut section, "admin_listen", mistakes));
         if let Some(url) = url(&mut section, "public_url", mistakes) {
             self.intake.public_url = Some(url.trim_end_matches('/').to_owned());
         }
+        self.judge_plain_url(&section, mistakes);
         let intake = &mut self.intake;
         set_if_some(&mut intake.body_bytes_max, size(&mut section, "body_bytes_max", mistakes));
         // The store is ready only while the largest webhook would fit.
@@ -213,6 +249,17 @@ impl Config {
         set_if_some(&mut self.listener.drain_timeout, shutdown_timeout);
         set_if_some(&mut self.delivery.shutdown_timeout, shutdown_timeout);
         section.finish(mistakes);
+    }
+
+    /// Warns of a public URL without TLS for an address that has a certificate.
+    fn judge_plain_url(&self, section: &TomlTable<'_>, mistakes: &mut Diagnostics) {
+        let sets_either = section.has("public_url") || section.has("tls");
+        let Some(url) = self.intake.public_url.as_ref().filter(|_| sets_either) else { return };
+        if self.tls.is_on() && !self.has_https_url() {
+            let message = format!("`public_url` is {url}, and [server.tls] serves https");
+            let mistake = Diagnostic::warning(section.value_place("public_url"), message);
+            mistakes.push(mistake.help("write https:// before its host"));
+        }
     }
 
     fn apply_store(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {

@@ -1,7 +1,9 @@
 //! Shared by all HTTP clients: proxies of the environment, and failed calls in plain words.
 
 mod call_failure;
+mod expected_certificate;
 mod proxies;
 
-pub use call_failure::{CallFailure, error_chain};
+pub use call_failure::{CallFailure, TlsFault, error_chain};
+pub use expected_certificate::expecting;
 pub use proxies::{is_loopback, proxy};

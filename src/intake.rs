@@ -105,13 +105,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Returns whether `trusted_proxies` is probably missing: the relay serves no https itself, so a public
-    /// https URL means that a proxy is in front of it.
-    pub fn has_unnamed_proxy(&self) -> bool {
-        let is_https = |url: &String| url.starts_with("https:");
-        self.public_url.as_ref().is_some_and(is_https) && self.trusted_proxies.is_empty()
-    }
-
     pub fn limits(&self) -> PayloadLimits {
         PayloadLimits {
             bytes_max: self.body_bytes_max,

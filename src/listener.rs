@@ -1,36 +1,31 @@
 //! Accepts connections for a router, with limits on their number and on the time that a request may take to arrive.
 
 mod bind_error;
+mod connection;
 mod incoming_body;
+pub mod tls;
 mod write_timeout;
 mod idle_connections;
 mod pulse;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tower::ServiceExt;
-use tracing::{debug, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub use bind_error::BindError;
-use idle_connections::{ConnectionState, IdleConnections};
-use incoming_body::{IncomingBody, discard};
+use connection::AcceptedConnection;
+use idle_connections::IdleConnections;
 pub use pulse::Pulse;
-use write_timeout::WriteTimeout;
+use tls::Tls;
+pub use tls::handshake::PLAIN_HTTP_REFUSAL;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -60,7 +55,6 @@ impl Default for Settings {
     }
 }
 
-const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Wait after an error of `accept`, such as too many open files, which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -80,22 +74,25 @@ pub async fn bind(
 #[derive(Debug)]
 pub struct Listening {
     pub listener: TcpListener,
+    /// None for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
     pub pulse: Pulse,
 }
 
 impl From<TcpListener> for Listening {
     fn from(listener: TcpListener) -> Listening {
-        Listening { listener, pulse: Pulse::default() }
+        Listening { listener, tls: None, pulse: Pulse::default() }
     }
 }
 
 /// Serves until `shutdown` resolves, then lets the requests under way end.
 pub async fn serve(
-    Listening { listener, pulse }: Listening,
+    Listening { listener, tls, pulse }: Listening,
     router: Router,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) {
+    let stop = CancellationToken::new();
     let slots = Arc::new(Semaphore::new(settings.connections_max));
     let idle = Arc::new(IdleConnections::default());
     let graceful = GracefulShutdown::new();
@@ -116,56 +113,37 @@ pub async fn serve(
             slot = pulse.beating(acquire_slot(&slots, &idle)) => slot,
         };
         let (client, unread) = idle.register(peer.ip().into());
-        let (service, sender) = (router.clone(), Arc::clone(&client));
-        let connection = http(settings.header_timeout).serve_connection(
-            TokioIo::new(WriteTimeout::new(stream, settings.answer_timeout)),
-            service_fn(move |request| {
-                respond(service.clone(), (peer, Arc::clone(&sender)), request)
+        let connection = AcceptedConnection {
+            router: router.clone(),
+            peer,
+            client,
+            unread,
+            header_timeout: settings.header_timeout,
+            answer_timeout: settings.answer_timeout,
+            watcher: graceful.watcher(),
+        };
+        // Two tasks, since one for both would take the memory of the larger one.
+        match tls.clone() {
+            None => connections.spawn(async move {
+                connection.serve(stream).await;
+                drop(slot);
             }),
-        );
-        let watched = graceful.watch(connection);
-        connections.spawn(async move {
-            // Debug, since clients that disconnect early are no fault of the relay.
-            if let Err(error) = drive(watched, &client, unread).await {
-                debug!(%peer, %error, "connection ended early");
+            Some(tls) => {
+                let stop = stop.clone();
+                connections.spawn(async move {
+                    connection.serve_tls(stream, &tls, stop).await;
+                    drop(slot);
+                })
             }
-            drop(slot);
-        });
+        };
     }
     // Closed first, so that new connections are refused at once and not accepted and left without
     // answer.
     drop(listener);
+    stop.cancel();
     if tokio::time::timeout(settings.drain_timeout, graceful.shutdown()).await.is_err() {
         warn!("requests were still under way at the end of the shutdown");
     }
-}
-
-/// Runs the connection until it ends or is evicted.
-async fn drive(
-    connection: impl Future<Output = hyper::Result<()>>,
-    client: &ConnectionState,
-    unread: mpsc::Receiver<Incoming>,
-) -> hyper::Result<()> {
-    tokio::select! {
-        ended = connection => ended,
-        () = client.closed() => {
-            debug!("a connection was closed to make room");
-            Ok(())
-        }
-        // Never ends before the connection, since `client` holds the sender of the channel.
-        () = discard(unread) => Ok(()),
-    }
-}
-
-fn http(header_timeout: Duration) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        // A client may close its side after the request, as `nc` does, and still gets the response.
-        .half_close(true)
-        .header_read_timeout(header_timeout)
-        .max_buf_size(HEADER_BYTES_MAX);
-    builder
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -198,18 +176,4 @@ async fn acquire_slot(slots: &Arc<Semaphore>, idle: &IdleConnections) -> OwnedSe
         () = idle.close_one() => acquire.await,
     };
     slot.expect("the semaphore is never closed")
-}
-
-async fn respond(
-    router: Router,
-    (peer, client): (SocketAddr, Arc<ConnectionState>),
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let request = IncomingBody::new(request, Arc::clone(&client));
-    let response = router.oneshot(request.map(Body::new)).await;
-    // Idle from here on, although the response is still to be written: as the youngest idle
-    // connection of its client it is evicted after all others of that client.
-    client.mark_idle();
-    response
 }

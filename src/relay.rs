@@ -1,8 +1,10 @@
 //! Starts the parts of the relay, applies changed mapping files, and stops the parts in order.
 
 pub(crate) mod admin_token;
+mod certificates;
 mod deliveries;
 pub(crate) mod error;
+mod listeners;
 pub(crate) mod reload;
 pub(crate) mod source_addresses;
 pub(crate) mod source_log;
@@ -10,7 +12,6 @@ mod stop;
 mod tasks;
 mod trace_export;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,17 +25,18 @@ use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
-use crate::listener::{Listening, Pulse};
 use crate::mapping_file::file::MappingFile;
 use crate::parse_memory::ParseMemory;
 use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
 use crate::store::{Sqlite, maintenance, sqlite};
-use crate::telemetry::metrics::{Counters, Metrics, Reloads};
+use crate::telemetry::metrics::{CertificateEnds, Counters, Metrics, Reloads};
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock, intake, listener};
 use admin_token::StartTokens;
+use certificates::ServedCertificate;
 use deliveries::{Deliveries, Shared};
 use error::RelayError;
+use listeners::{ListenerState, Listeners};
 use reload::{Reload, ReloadTrigger, Reloader};
 use source_addresses::SourceAddresses;
 use stop::StopDeadlines;
@@ -42,8 +44,7 @@ use tasks::Tasks;
 
 /// The running relay: the store and the tasks around it.
 pub(crate) struct Relay {
-    pub(crate) address: SocketAddr,
-    pub(crate) admin_address: SocketAddr,
+    pub(crate) listeners: ListenerState,
     pub(crate) store: Arc<Sqlite>,
     pub(crate) addresses: SourceAddresses,
     pub(crate) admin_tokens: StartTokens,
@@ -53,9 +54,8 @@ pub(crate) struct Relay {
     secrets: Arc<SecretsInUse>,
     deliveries: Deliveries,
     reloads: Reloads,
+    certificate_ends: CertificateEnds,
     traces: Traces,
-    webhook_pulse: Pulse,
-    admin_pulse: Pulse,
     tasks: Tasks,
 }
 
@@ -72,7 +72,8 @@ impl Relay {
     pub(crate) async fn start(config: Config, files: &[MappingFile]) -> Result<Relay, RelayError> {
         // Before the store is opened, which ends leases and may migrate: an address in use is the
         // most frequent reason not to start. Connections wait in the backlog meanwhile.
-        let ((webhooks, address), (requests, admin_address)) = bind(&config).await?;
+        let Listeners { webhooks, requests, certificates, described } =
+            listeners::bind(&config).await?;
         let store = Arc::new(open_store(config.store.clone()).await?);
         let admin_tokens = StartTokens::of(&config)?;
         let traces = trace_export::start(&config.traces).await;
@@ -91,19 +92,18 @@ impl Relay {
         tasks.spawn(maintenance::run(store.clone(), config.retention, wake, ended));
 
         let secrets = Arc::new(secrets_in_use(&config, files));
-        let has_unnamed_proxy = config.intake.has_unnamed_proxy();
-        let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
-        let addresses = SourceAddresses::beside(&config.store.path, &url);
+        let has_unnamed_proxy = config.has_unnamed_proxy();
+        let public_url = config.intake.public_url.as_ref().unwrap_or(&described.url);
+        let addresses = SourceAddresses::beside(&config.store.path, public_url);
         let closing = tasks.closing.clone();
         let intake = Intake::new(config.intake, sources(files), store.clone(), closing);
         let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
         tasks.spawn(Arc::clone(&intake).log_suppressed(tasks.shutdown_started()));
         let router = intake::router(Arc::clone(&intake));
-        let (webhook_pulse, admin_pulse) = (webhooks.pulse.clone(), requests.pulse.clone());
         tasks.spawn(listener::serve(webhooks, router, config.listener, tasks.shutdown_started()));
         let mut relay = Relay {
-            address,
-            admin_address,
+            listeners: described,
+            certificate_ends: CertificateEnds::default(),
             store,
             addresses,
             admin_tokens,
@@ -113,15 +113,23 @@ impl Relay {
             deliveries,
             reloads: Reloads::default(),
             traces,
-            webhook_pulse,
-            admin_pulse,
             tasks,
         };
         let state = relay.admin_state(&config.destinations, replay_ordered);
         let (router, closed) = (admin::router(Arc::new(state)), relay.tasks.shutdown_started());
         relay.tasks.spawn(listener::serve(requests, router, config.listener, closed));
+        relay.follow_certificates(certificates);
         relay.addresses.write(&relay.sources()).await;
         Ok(relay)
+    }
+
+    fn follow_certificates(&mut self, served: Vec<ServedCertificate>) {
+        // A task without a certificate would end at once, which counts as a failure.
+        if !served.is_empty() {
+            let (secrets, ends) = (Arc::clone(&self.secrets), self.certificate_ends.clone());
+            let stop = self.tasks.shutdown_started();
+            self.tasks.spawn(certificates::follow(served, secrets, ends, stop));
+        }
     }
 
     fn admin_state(
@@ -135,6 +143,7 @@ impl Relay {
             attempts: self.deliveries.attempts.clone(),
             dead: self.deliveries.dead.clone(),
             reloads: self.reloads.clone(),
+            certificates: self.certificate_ends.clone(),
         };
         AdminState {
             tokens: Arc::clone(&self.admin_tokens.tokens),
@@ -264,8 +273,8 @@ impl Relay {
     pub(crate) async fn silent_parts(&self, within: Duration) -> Vec<&'static str> {
         let (store, webhooks, admin) = tokio::join!(
             timeout(within, self.store.writer_answers()),
-            timeout(within, self.webhook_pulse.beat()),
-            timeout(within, self.admin_pulse.beat()),
+            timeout(within, self.listeners.webhook_pulse.beat()),
+            timeout(within, self.listeners.admin_pulse.beat()),
         );
         let parts = [
             ("the store", store.is_err()),
@@ -291,19 +300,6 @@ impl Relay {
             tokio::join!(stop::close(&self.store, deadlines), trace_export::end(self.traces));
         Ok(closed?)
     }
-}
-
-/// Listens on the addresses for webhooks and for the admin API.
-async fn bind(
-    config: &Config,
-) -> Result<((Listening, SocketAddr), (Listening, SocketAddr)), RelayError> {
-    let (address, admin) = (config.listen, config.admin_listen);
-    if address == admin && address.port() != 0 {
-        return Err(RelayError::SameAddress(address));
-    }
-    let (webhooks, address) = listener::bind(address, "server.listen").await?;
-    let (requests, admin_address) = listener::bind(admin, "server.admin_listen").await?;
-    Ok(((webhooks.into(), address), (requests.into(), admin_address)))
 }
 
 /// Opens the store on a thread of its own: a migration may take minutes, in which the process still

@@ -15,7 +15,7 @@ pub use found::{Secret, SecretCheck};
 pub use in_use::{
     KeptSecret, PurposedSecret, SecretComparison, SecretPurpose, SecretsInUse, fingerprint,
 };
-pub use location::SecretLocation;
+pub use location::{SecretLocation, read_file, resolve};
 
 /// Looks up a secret of one line, such as a token. A literal secret is reported as a mistake, and not
 /// returned.

@@ -17,9 +17,10 @@ use uuid::Uuid;
 
 use super::bundled_name::BundledName;
 use super::error::CommandError;
+use super::local_listener::client;
 use super::output as shown;
 use super::runtime::{self, stopped};
-use super::send::{OutgoingWebhook, PreparedWebhook, RelayResponse, client};
+use super::send::{OutgoingWebhook, PreparedWebhook, RelayResponse};
 use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::State;
@@ -214,7 +215,7 @@ impl Demo<'_> {
         let body = file.test_file(&test.payload.text);
         let body = body.map_err(CommandError::Failed)?;
         let sample = SamplePayload { headers: test.headers.clone(), body };
-        let url = format!("http://{}/hooks/{}", self.relay.address, source.name);
+        let url = format!("http://{}/hooks/{}", self.relay.listeners.address, source.name);
         let key = self.secrets.signers.get(&source.name);
         let signed_url = format!("{PUBLIC_URL}/hooks/{}", source.name);
         let webhook =
@@ -263,7 +264,7 @@ impl Demo<'_> {
 
     /// Returns commands that send something to the relay and show what arrived.
     fn own_webhook(&self) -> String {
-        let (relay, savio) = (self.relay.address, self.arrivals.savio);
+        let (relay, savio) = (self.relay.listeners.address, self.arrivals.savio);
         let secret = self.secrets.of_form();
         format!(
             "\nSend something of your own, and see what arrives:\n  \

@@ -1,6 +1,7 @@
 //! `doctor`: checks everything that a deployment depends on, and shows what was checked, what was
 //! found, and what to do.
 
+mod certificates;
 mod host;
 mod finding;
 mod damage;
@@ -43,6 +44,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             store::store(&config, (&sources, arguments.deep), &mut findings).await;
             host::public_url(&config, &sources, &mut findings);
             host::listen(&config, &mut findings).await;
+            certificates::certificates(&config, &mut findings);
             secrets::in_use(&config, &sources, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;
             traces::collector(&config, &mut findings).await;

@@ -80,9 +80,9 @@ impl From<BindError> for CommandError {
 impl From<RelayError> for CommandError {
     fn from(error: RelayError) -> CommandError {
         match error {
-            RelayError::EmptyAdminToken | RelayError::SameAddress(_) => {
-                CommandError::InvalidInput(error.to_string())
-            }
+            RelayError::EmptyAdminToken
+            | RelayError::SameAddress(_)
+            | RelayError::Certificate { .. } => CommandError::InvalidInput(error.to_string()),
             RelayError::Listen(_)
             | RelayError::Store(_)
             | RelayError::AdminTokenFile { .. }

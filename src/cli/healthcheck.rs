@@ -1,17 +1,18 @@
 //! `healthcheck`: asks the running relay whether it is ready to accept webhooks.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use super::error::CommandError;
-use super::send::client;
+use super::local_listener::{LocalListener, client};
 use super::{input, output, runtime};
+use crate::config::Config;
 use crate::http_client::CallFailure;
 use crate::json;
+use crate::listener::PLAIN_HTTP_REFUSAL;
 use crate::secret::Environment;
 
 /// Longest time for the response, more than the relay waits for its store.
@@ -45,11 +46,13 @@ struct ReadinessBody {
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
-    let url = match &arguments.url {
-        Some(url) => url.clone(),
-        None => local_url(input::config(arguments.config.as_deref(), environment)?.listen)?,
+    let health = if let Some(url) = &arguments.url {
+        runtime::block_on(ask(&client(url.as_str())?, url.clone(), &words))
+    } else {
+        let config = input::config(arguments.config.as_deref(), environment)?;
+        runtime::block_on(ask_local(&config))
     };
-    match runtime::block_on(ask(url))? {
+    match health? {
         Health::Ready => output::print("ready\n"),
         Health::NotReady { reasons } => {
             Err(CommandError::InvalidInput(format!("not ready: {}", reasons.join("; "))))
@@ -57,23 +60,35 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     }
 }
 
-/// Returns the URL at which this machine reaches a relay that listens on the address.
-pub(super) fn local_url(listen: SocketAddr) -> Result<Url, CommandError> {
-    let Some(local) = input::local_address(listen) else {
+/// Asks the relay of this configuration, on this machine.
+pub(super) async fn ask_local(config: &Config) -> Result<Health, CommandError> {
+    let Some(listener) = LocalListener::of(config.listen, &config.tls) else {
         let unknown = "`listen` leaves the port open: say where the relay is with --url";
         return Err(CommandError::InvalidInput(unknown.to_owned()));
     };
-    Ok(format!("http://{local}").parse().expect("an address makes a URL"))
+    let http = listener.client().map_err(|reason| {
+        CommandError::Failed(format!("{} cannot be asked: {reason}", listener.url))
+    })?;
+    ask(http, listener.url.clone(), &|failure| listener.explain(failure)).await
 }
 
-pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
+fn words(failure: &CallFailure) -> String {
+    failure.to_string()
+}
+
+async fn ask(
+    http: &Client,
+    mut url: Url,
+    explain: &dyn Fn(&CallFailure) -> String,
+) -> Result<Health, CommandError> {
     if matches!(url.path(), "" | "/") {
         url.set_path("/readyz");
     }
     let failed = |error: reqwest::Error| {
-        CommandError::Failed(format!("no answer from {url}: {}", CallFailure::of(error, &url)))
+        let reason = explain(&CallFailure::of(error, &url));
+        CommandError::Failed(format!("no answer from {url}: {reason}"))
     };
-    let call = client(url.as_str())?.get(url.clone()).timeout(TIMEOUT);
+    let call = http.get(url.clone()).timeout(TIMEOUT);
     let mut response = call.send().await.map_err(failed)?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
@@ -83,6 +98,13 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
         if body.len() > ANSWER_BYTES_MAX {
             break;
         }
+    }
+    if body == PLAIN_HTTP_REFUSAL.as_bytes() {
+        let message = format!(
+            "{url} speaks https: write https:// in --url, or [server.tls] into the \
+                               configuration"
+        );
+        return Err(CommandError::InvalidInput(message));
     }
     health(status, &body).ok_or_else(|| {
         CommandError::InvalidInput(format!("{url} answers {status}, and not as savio-relay does"))
@@ -101,18 +123,6 @@ fn health(status: u16, body: &[u8]) -> Option<Health> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn local_url_of_a_wildcard_address_is_loopback() {
-        let check = |listen: &str, url: &str| {
-            assert_eq!(local_url(listen.parse().unwrap()).unwrap().as_str(), url);
-        };
-
-        check("0.0.0.0:8080", "http://127.0.0.1:8080/");
-        check("[::]:80", "http://[::1]/");
-        check("192.0.2.7:9000", "http://192.0.2.7:9000/");
-        assert!(local_url("127.0.0.1:0".parse().unwrap()).is_err());
-    }
 
     #[test]
     fn only_a_relay_counts_as_ready() {

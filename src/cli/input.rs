@@ -12,7 +12,7 @@ use crate::diagnostics::report::show;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::{Location, LocationError};
 use crate::secret::Environment;
-use crate::{file, json};
+use crate::{clock, file, json};
 
 /// Largest file or standard input that is read. The limits of intake apply after that.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -30,13 +30,24 @@ pub(super) fn config(
     config
 }
 
-/// Reads as much of the configuration as is valid, prints its mistakes, and returns their number.
+/// Reads the configuration of a relay that is to start, with the files of its certificates.
+pub(super) fn config_to_serve(
+    path: Option<&Path>,
+    environment: &Environment,
+) -> Result<Config, CommandError> {
+    let (config, mistakes) = config_in_part(path, environment)?;
+    if mistakes == 0 { Ok(config) } else { Err(CommandError::AlreadyReported) }
+}
+
+/// Reads as much of the configuration as is valid, with the files of its certificates, prints its
+/// mistakes, and returns their number.
 // `check` should show the mistakes of mapping files in the same run.
 pub(super) fn config_in_part(
     path: Option<&Path>,
     environment: &Environment,
 ) -> Result<(Config, usize), CommandError> {
-    let (config, read) = Config::read_in_part(config::document(path)?, environment);
+    let (config, mut read) = Config::read_in_part(config::document(path)?, environment);
+    config.check_certificates(&mut read, clock::now());
     show_all(&read);
     let mistakes = read.iter().flat_map(|(_, mistakes)| mistakes);
     Ok((config, mistakes.filter(|mistake| mistake.is_error()).count()))

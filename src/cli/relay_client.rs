@@ -1,23 +1,23 @@
 //! Calls of the running relay's admin API: finds its address and token as the relay has them, and
 //! says of each failure what a person can do about it.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
-use reqwest::{Client, Url};
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::CommandError;
-use super::input::local_address;
+use super::local_listener::LocalListener;
 use crate::config::Config;
 use crate::file;
 use crate::http_client::CallFailure;
 use crate::json;
+use crate::listener::PLAIN_HTTP_REFUSAL;
 use crate::relay::admin_token;
 
 /// Longest time for a response.
@@ -37,8 +37,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The admin API of the relay that runs with this configuration.
 pub(super) struct RelayClient {
-    http: Client,
-    address: Url,
+    listener: LocalListener,
     /// An error is the reason why it is not known.
     token: Result<SecretString, String>,
     /// Where the token is from, for messages.
@@ -114,16 +113,13 @@ struct RefusalBody {
 impl RelayClient {
     /// Finds the address and the token of the relay; calls nothing yet.
     pub(super) fn of(config: &Config) -> Result<RelayClient, CallError> {
-        let address = address(config.admin_listen)?;
+        let listener = LocalListener::of(config.admin_listen, &config.admin.tls);
+        let listener = listener.ok_or(CallError::NoPort)?;
         let (token, token_from) = match token(config) {
             Ok((token, from)) => (Ok(token), from),
             Err(reason) => (Err(reason), String::new()),
         };
-        let http = super::send::client(address.as_str()).map_err(|error| CallError::NoAnswer {
-            address: address.clone(),
-            reason: error.to_string(),
-        })?;
-        Ok(RelayClient { http, address, token, token_from, timeout: TIMEOUT })
+        Ok(RelayClient { listener, token, token_from, timeout: TIMEOUT })
     }
 
     /// Gives up soon, for what only improves the output.
@@ -163,9 +159,13 @@ impl RelayClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, CallError> {
-        let url = self.address.join("/api/v1/").and_then(|it| it.join(path));
+        let url = self.listener.url.join("/api/v1/").and_then(|it| it.join(path));
         let url = url.expect("paths are written in this program, their names escaped");
-        let mut request = self.http.request(method, url).timeout(self.timeout);
+        let http = self.listener.client().map_err(|reason| CallError::NoAnswer {
+            address: self.address(),
+            reason: reason.to_owned(),
+        })?;
+        let mut request = http.request(method, url).timeout(self.timeout);
         // Without it as well: that no relay is running is the reason to tell, if so.
         if let Ok(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
@@ -180,27 +180,35 @@ impl RelayClient {
             body.extend_from_slice(&chunk);
             // Another program may listen there, and send without end.
             if body.len() > ANSWER_BYTES_MAX {
-                return Err(CallError::NotARelay { address: self.address.clone() });
+                return Err(CallError::NotARelay { address: self.address() });
             }
         }
         if (200..300).contains(&status) {
             let read = json::from_slice(&body);
-            return read.map_err(|_| CallError::NotARelay { address: self.address.clone() });
+            return read.map_err(|_| CallError::NotARelay { address: self.address() });
         }
         Err(self.refusal(status, &body))
     }
 
+    fn address(&self) -> Url {
+        self.listener.url.clone()
+    }
+
     fn failure(&self, error: reqwest::Error) -> CallError {
-        let failure = CallFailure::of(error, &self.address);
-        let address = self.address.clone();
+        let failure = CallFailure::of(error, &self.listener.url);
+        let address = self.address();
         if failure.is_refused {
             return CallError::NotRunning { address };
         }
-        CallError::NoAnswer { address, reason: failure.to_string() }
+        CallError::NoAnswer { address, reason: self.listener.explain(&failure) }
     }
 
     fn refusal(&self, status: u16, body: &[u8]) -> CallError {
-        let address = self.address.clone();
+        let address = self.address();
+        if body == PLAIN_HTTP_REFUSAL.as_bytes() {
+            let reason = "it speaks https, and this configuration has no [admin.tls]".to_owned();
+            return CallError::Refused { address, status, reason };
+        }
         let Ok(RefusalBody { reason }) = json::from_slice(body) else {
             return CallError::NotARelay { address };
         };
@@ -218,11 +226,6 @@ impl RelayClient {
 /// Escapes a name for a path.
 pub(super) fn segment(name: &str) -> String {
     percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-fn address(listen: SocketAddr) -> Result<Url, CallError> {
-    let local = local_address(listen).ok_or(CallError::NoPort)?;
-    Ok(format!("http://{local}").parse().expect("an address makes a URL"))
 }
 
 /// Returns the configured token, or the one that the relay generated and wrote at its start.
@@ -249,11 +252,16 @@ fn token(config: &Config) -> Result<(SecretString, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Environment;
 
     fn client() -> RelayClient {
+        client_of("127.0.0.1:1")
+    }
+
+    fn client_of(listen: &str) -> RelayClient {
+        let config = Config::read(None, &Environment::new()).unwrap().0;
         RelayClient {
-            http: super::super::send::client("http://127.0.0.1:1").unwrap(),
-            address: "http://127.0.0.1:1".parse().unwrap(),
+            listener: LocalListener::of(listen.parse().unwrap(), &config.tls).unwrap(),
             token: Ok("token".into()),
             token_from: "/data/admin-token".to_owned(),
             timeout: TIMEOUT,
@@ -282,24 +290,33 @@ mod tests {
     #[tokio::test]
     async fn relay_that_does_not_run_is_told_from_one_that_does_not_answer() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let timeout = Duration::from_millis(50);
-        let silent = RelayClient { address: address.clone(), timeout, ..client() };
+        let address = listener.local_addr().unwrap().to_string();
+        let silent = RelayClient { timeout: Duration::from_millis(50), ..client_of(&address) };
         let error = silent.get::<serde_json::Value>("destinations").await.unwrap_err();
         assert!(matches!(error, CallError::NoAnswer { .. }), "{error}");
         assert!(error.to_string().contains("gave no answer: timeout"), "{error}");
 
         drop(listener);
-        let ended = RelayClient { address: address.clone(), ..client() };
-        let error = ended.get::<serde_json::Value>("destinations").await.unwrap_err();
+        let error = client_of(&address).get::<serde_json::Value>("destinations").await.unwrap_err();
+        let address = format!("http://{address}").parse().unwrap();
         assert_eq!(error, CallError::NotRunning { address });
     }
 
     #[test]
     fn address_without_a_port_is_told() {
-        let address = |listen: &str| super::address(listen.parse().unwrap());
+        let environment = Environment::from([(
+            "SAVIO_RELAY_SERVER__ADMIN_LISTEN".to_owned(),
+            "127.0.0.1:0".to_owned(),
+        )]);
+        let (config, _) = Config::read(None, &environment).unwrap();
 
-        assert_eq!(address("0.0.0.0:8081").unwrap().as_str(), "http://127.0.0.1:8081/");
-        assert_eq!(address("127.0.0.1:0"), Err(CallError::NoPort));
+        assert!(matches!(RelayClient::of(&config), Err(CallError::NoPort)));
+    }
+
+    #[test]
+    fn https_address_that_is_called_without_tls_is_told() {
+        let told = client().refusal(400, PLAIN_HTTP_REFUSAL.as_bytes()).to_string();
+
+        assert!(told.contains("[admin.tls]"), "{told}");
     }
 }

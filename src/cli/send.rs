@@ -1,7 +1,6 @@
 //! `send`: signs a payload like its provider, and posts it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
@@ -11,6 +10,7 @@ use uuid::Uuid;
 
 use super::error::CommandError;
 use super::input::header;
+use super::local_listener::{LocalListener, client};
 use super::{input, output, runtime};
 use crate::clock;
 use crate::config::Config;
@@ -49,8 +49,6 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-const TIMEOUT: Duration = Duration::from_mins(1);
-
 /// Largest decompressed payload, for providers that sign the body as it was before compression.
 const COVERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -64,9 +62,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let config = input::config(arguments.config.as_deref(), environment)?;
     let file = input::mapping_file(&arguments.source, &config, environment)?;
     let source = signing_source(&file)?;
-    let url = match &arguments.to {
-        Some(to) => hook_url(to, &source.name)?,
-        None => local_url(&config, &source.name)?,
+    let receiver = match &arguments.to {
+        Some(to) => Receiver::at(hook_url(to, &source.name)?)?,
+        None => Receiver::local(&config, &source.name)?,
     };
     let key = signing_key(source, arguments.private_key.as_deref())?;
     let sample = sample(arguments, &file)?;
@@ -79,10 +77,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         key: key.as_ref(),
     };
 
-    let response =
-        runtime::block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
+    let response = runtime::block_on(webhook.post(&receiver.client, &receiver.url, clock::now()))?;
     output::print(&format!("{} {}\n", response.status, output::line(&response.body)))?;
-    judge(&response, source, &url)
+    judge(&response, source, &receiver.url)
 }
 
 /// Returns the payload: that of the command line, or a sample of the mapping's tests.
@@ -135,13 +132,30 @@ fn announcement(file: &MappingFile, sent: &MappingTest) -> String {
     format!("sends the sample {}{}", output::line(name), output::line(&others))
 }
 
-/// Returns the URL at which this machine reaches the relay of the configuration.
-fn local_url(config: &Config, source: &SourceName) -> Result<String, CommandError> {
-    let Some(local) = input::local_address(config.listen) else {
-        let unknown = "`server.listen` leaves the port open: name the relay's address with --to";
-        return Err(CommandError::InvalidInput(unknown.to_owned()));
-    };
-    Ok(format!("http://{local}/hooks/{source}"))
+/// The relay to which a webhook is posted.
+struct Receiver {
+    url: String,
+    client: Client,
+}
+
+impl Receiver {
+    fn at(url: String) -> Result<Receiver, CommandError> {
+        Ok(Receiver { client: client(&url)?, url })
+    }
+
+    /// Returns the relay of the configuration, as this machine reaches it.
+    fn local(config: &Config, source: &SourceName) -> Result<Receiver, CommandError> {
+        let Some(listener) = LocalListener::of(config.listen, &config.tls) else {
+            let unknown =
+                "`server.listen` leaves the port open: name the relay's address with --to";
+            return Err(CommandError::InvalidInput(unknown.to_owned()));
+        };
+        let unknown = |reason: &str| {
+            CommandError::InvalidInput(format!("{} cannot be called: {reason}", listener.url))
+        };
+        let client = listener.client().map_err(unknown)?.clone();
+        Ok(Receiver { url: format!("{}hooks/{source}", listener.url), client })
+    }
 }
 
 /// Appends `/hooks/NAME` to a URL that does not name a source, and says so.
@@ -262,20 +276,6 @@ fn failure(error: reqwest::Error, url: &str) -> CommandError {
         ));
     }
     CommandError::Failed(format!("the relay at {address} cannot be reached: {failure}"))
-}
-
-pub(super) fn client(url: &str) -> Result<Client, CommandError> {
-    // It fails only if a provider is installed already, which will do as well.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut client = Client::builder()
-        .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
-        .timeout(TIMEOUT);
-    if !url.starts_with("https:") {
-        // The relay on this machine is not reached through a proxy of the environment. TLS is not
-        // used, so a machine without CA certificates will do.
-        client = client.no_proxy().tls_certs_only([]);
-    }
-    client.build().map_err(|error| CommandError::Failed(error_chain(&error)))
 }
 
 /// A webhook as its provider would send it.

@@ -24,7 +24,7 @@ pub(super) fn run(
     hold: bool,
     environment: &Environment,
 ) -> Result<(), CommandError> {
-    let mut config = input::config(path, environment)?;
+    let mut config = input::config_to_serve(path, environment)?;
     config.store.restored_events = if hold { RestoredEvents::Hold } else { RestoredEvents::Send };
     refuse_wrong_secrets(&config)?;
     telemetry::logs::start(&config.log);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use secrecy::ExposeSecret;
 
+use super::tls::TlsConfig;
 use super::values::set_if_some;
 use crate::admin::Role;
 use crate::diagnostics::diagnostic::Diagnostic;
@@ -18,6 +19,8 @@ pub struct AdminConfig {
     pub token: Secret,
     /// Further tokens, each with a name of its own. One whose secret is missing is not accepted.
     pub tokens: Vec<TokenConfig>,
+    /// The certificate of the admin API's address.
+    pub tls: TlsConfig,
 }
 
 /// A token with a role: `[[admin.tokens]]`.
@@ -34,7 +37,7 @@ pub struct TokenConfig {
 impl AdminConfig {
     pub(super) fn from_environment(environment: &Environment) -> AdminConfig {
         let token = secret::from_environment("ADMIN_TOKEN", environment);
-        AdminConfig { token, tokens: Vec::new() }
+        AdminConfig { token, tokens: Vec::new(), tls: TlsConfig::new("admin.tls") }
     }
 
     /// Applies the section `[admin]`.
@@ -44,6 +47,7 @@ impl AdminConfig {
         environment: &Environment,
         mistakes: &mut Diagnostics,
     ) {
+        self.tls.take(&mut section, environment, mistakes);
         if let Some(named) = section.text("token", mistakes) {
             set_if_some(&mut self.token, secret::find(&named, environment, mistakes));
         }

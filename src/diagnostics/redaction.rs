@@ -16,6 +16,9 @@ const FREE_FORM_TABLES: [&str; 6] = ["feedback", "contact", "company", "answers"
 // Known keys that only resemble a secret's.
 const HARMLESS_KEYS: [&str; 4] = ["secret_encoding", "secret_prefix", "until", "key_bytes_max"];
 
+// A table whose `key` is the path of a private key.
+const PATHS_TABLE: &str = "tls";
+
 /// Returns the document with stars in place of its secrets. Its length and all places stay the
 /// same.
 pub(super) fn redact(document: &Document, mistakes: &[Diagnostic]) -> Document {
@@ -68,10 +71,26 @@ fn unread_value(line: &str) -> Option<usize> {
 fn search(table: &DeTable<'_>, is_secret: bool, found: &mut Vec<Range<usize>>) {
     for (key, value) in table {
         let key = key.get_ref();
-        if !FREE_FORM_TABLES.contains(&key.as_ref()) && !HARMLESS_KEYS.contains(&key.as_ref()) {
+        if key == PATHS_TABLE {
+            search_paths(value, found);
+        } else if !FREE_FORM_TABLES.contains(&key.as_ref())
+            && !HARMLESS_KEYS.contains(&key.as_ref())
+        {
             search_value(value, is_secret || resembles_secret(key), found);
         }
     }
+}
+
+/// Searches a table of paths for what is the content of a file instead.
+fn search_paths(value: &Spanned<DeValue<'_>>, found: &mut Vec<Range<usize>>) {
+    let Some(table) = value.get_ref().as_table() else { return };
+    let is_content = |value: &&Spanned<DeValue<'_>>| {
+        value
+            .get_ref()
+            .as_str()
+            .is_some_and(|text| text.contains("-----BEGIN") || text.len() > 4096)
+    };
+    found.extend(table.values().filter(is_content).map(Spanned::span));
 }
 
 fn search_value(value: &Spanned<DeValue<'_>>, is_secret: bool, found: &mut Vec<Range<usize>>) {

@@ -102,6 +102,11 @@ impl<'t> TomlTable<'t> {
         self.entries.get(key)
     }
 
+    /// Returns whether the key is written.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.get(key).is_some()
+    }
+
     /// Returns the place of the key, or the table's if the key is not written.
     pub fn key_place(&self, key: &str) -> Range<usize> {
         let written = self.entries.keys().find(|written| written.get_ref() == key);
@@ -260,9 +265,19 @@ impl<'t> TomlTable<'t> {
         key: &'static str,
         mistakes: &mut Diagnostics,
     ) -> Option<TomlTable<'t>> {
+        self.table_headed(key, key, mistakes)
+    }
+
+    /// Reads a table whose heading is another than its key, such as `[section.key]`.
+    pub fn table_headed(
+        &mut self,
+        key: &'static str,
+        heading: &str,
+        mistakes: &mut Diagnostics,
+    ) -> Option<TomlTable<'t>> {
         let value = self.value(key)?;
         let Some(entries) = value.get_ref().as_table() else {
-            mistakes.push(wrong_type(key, value, &format!("a table: [{key}]")));
+            mistakes.push(wrong_type(key, value, &format!("a table: [{heading}]")));
             return None;
         };
         Some(TomlTable::new(self.document, entries, self.key_place(key)))

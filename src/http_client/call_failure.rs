@@ -5,8 +5,9 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 use reqwest::Url;
-use rustls::CertificateError;
+use rustls::{CertificateError, OtherError};
 
+use super::expected_certificate::OtherCertificate;
 use super::proxies::proxy;
 
 /// Reason for which a call got no answer, in words that complete "cannot be reached: …".
@@ -19,6 +20,17 @@ pub struct CallFailure {
     pub is_before_send: bool,
     /// Whether nobody listens at the address.
     pub is_refused: bool,
+    /// What is wrong with the TLS of the server, if that can be told from all else.
+    pub tls: Option<TlsFault>,
+}
+
+/// Fault of a server's TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFault {
+    /// It does not speak TLS.
+    NotSpoken,
+    /// It has another certificate than the only one that is accepted.
+    OtherCertificate,
 }
 
 impl fmt::Display for CallFailure {
@@ -42,6 +54,7 @@ impl CallFailure {
             cause: error_chain(&error),
             is_before_send: error.is_connect() || error.is_builder(),
             is_refused: io_kind(&error) == Some(ErrorKind::ConnectionRefused),
+            tls: find::<rustls::Error>(&error).and_then(tls_fault),
         }
     }
 }
@@ -105,6 +118,9 @@ fn io_kind(error: &reqwest::Error) -> Option<ErrorKind> {
 
 fn tls_words(error: &rustls::Error) -> String {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
+    if let Some(other) = other_certificate(error) {
+        return other.to_string();
+    }
     match error {
         InvalidCertificate(error) => {
             format!("its certificate is not trusted, {}", certificate_words(error))
@@ -113,6 +129,23 @@ fn tls_words(error: &rustls::Error) -> String {
         AlertReceived(_) => "it refused the TLS connection".to_owned(),
         PeerIncompatible(_) => "no TLS version or cipher in common".to_owned(),
         _ => "the TLS connection failed".to_owned(),
+    }
+}
+
+fn tls_fault(error: &rustls::Error) -> Option<TlsFault> {
+    match error {
+        rustls::Error::InvalidMessage(_) => Some(TlsFault::NotSpoken),
+        error => other_certificate(error).map(|_| TlsFault::OtherCertificate),
+    }
+}
+
+/// Returns whether the certificate is another than the only one that is accepted.
+fn other_certificate(error: &rustls::Error) -> Option<&OtherCertificate> {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(error))) => {
+            error.downcast_ref()
+        }
+        _ => None,
     }
 }
 

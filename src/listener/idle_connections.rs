@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::body::Incoming;
@@ -88,7 +89,8 @@ impl IdleConnections {
         let (unread, bodies) = mpsc::channel(1);
         let idle = Arc::clone(self);
         let (ticket, close) = (Mutex::default(), Arc::default());
-        let client = ConnectionState { idle, key, ticket, close, unread };
+        let has_asked = AtomicBool::new(false);
+        let client = ConnectionState { idle, key, ticket, close, unread, has_asked };
         client.mark_idle();
         (Arc::new(client), bodies)
     }
@@ -118,9 +120,19 @@ pub(super) struct ConnectionState {
     ticket: Mutex<Option<u64>>,
     close: Arc<Notify>,
     unread: mpsc::Sender<Incoming>,
+    /// Whether the headers of a request have arrived.
+    has_asked: AtomicBool,
 }
 
 impl ConnectionState {
+    pub(super) fn mark_asked(&self) {
+        self.has_asked.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
+    }
+
     /// Marks the connection as idle: the client is to send the next request.
     pub(super) fn mark_idle(&self) {
         self.mark_busy();

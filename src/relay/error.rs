@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::stop::StopError;
 use crate::file;
 use crate::listener::BindError;
+use crate::listener::tls::pair::PairError;
 use crate::savio::ClientError;
 use crate::store::sqlite::OpenError;
 
@@ -18,6 +19,8 @@ pub(crate) enum RelayError {
         "`server.listen` and `server.admin_listen` are both {0}: give one of them another port"
     )]
     SameAddress(SocketAddr),
+    #[error("[{section}]: {error}")]
+    Certificate { section: &'static str, error: PairError },
     #[error(transparent)]
     Store(#[from] OpenError),
     #[error("the admin token is empty")]

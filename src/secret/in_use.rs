@@ -56,7 +56,8 @@ impl PurposedSecret {
     }
 }
 
-/// A secret of the running relay whose file cannot be used now, so that an earlier value counts.
+/// A secret, or a certificate with its key, of the running relay whose file cannot be used now, so
+/// that an earlier value counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptSecret {
     pub purpose: String,
@@ -76,7 +77,11 @@ pub enum SecretComparison {
 
 /// The current secrets of the running relay.
 #[derive(Debug, Default)]
-pub struct SecretsInUse(RwLock<BTreeMap<SecretPurpose, Vec<Secret>>>);
+pub struct SecretsInUse {
+    secrets: RwLock<BTreeMap<SecretPurpose, Vec<Secret>>>,
+    /// Certificates whose files cannot be used now, by the section that names them.
+    kept_certificates: RwLock<BTreeMap<&'static str, KeptSecret>>,
+}
 
 impl SecretsInUse {
     /// Replaces the secrets for the purposes of these.
@@ -85,13 +90,13 @@ impl SecretsInUse {
         for PurposedSecret { purpose, secret } in secrets {
             new.entry(purpose).or_default().push(secret);
         }
-        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(new);
+        self.secrets.write().unwrap_or_else(PoisonError::into_inner).extend(new);
     }
 
     /// Returns whether this is not the value that is used for its purpose.
     pub fn differs(&self, new: &PurposedSecret) -> bool {
         let Ok(value) = new.secret.value() else { return false };
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         let own = current.get(&new.purpose).into_iter().flatten();
         let mut own = own.filter_map(|secret| secret.value().ok());
         !own.any(|own| own.expose_secret() == value.expose_secret())
@@ -101,7 +106,7 @@ impl SecretsInUse {
     // A request's role follows from its token, so that no two may be the same.
     pub fn twin(&self, new: &PurposedSecret) -> Option<SecretPurpose> {
         let value = new.secret.value().ok()?;
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         let is_twin = |secret: &Secret| {
             secret.value().is_ok_and(|own| own.expose_secret() == value.expose_secret())
         };
@@ -112,21 +117,32 @@ impl SecretsInUse {
         others.find(|(_, all)| all.iter().any(is_twin)).map(|(purpose, _)| purpose.clone())
     }
 
-    /// Returns the secrets whose files cannot be used now.
+    /// Sets whether the certificate of a section, such as `server.tls`, is an earlier one than that in
+    /// its file, and why.
+    pub fn set_kept_certificate(&self, section: &'static str, kept: Option<KeptSecret>) {
+        let mut all = self.kept_certificates.write().unwrap_or_else(PoisonError::into_inner);
+        match kept {
+            Some(kept) => drop(all.insert(section, kept)),
+            None => drop(all.remove(section)),
+        }
+    }
+
+    /// Returns the secrets and certificates whose files cannot be used now.
     pub fn kept(&self) -> Vec<KeptSecret> {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         let all = current.iter().flat_map(|(purpose, all)| all.iter().map(move |it| (purpose, it)));
         let kept = all.filter_map(|(purpose, secret)| {
             let reason = secret.kept()?.to_owned();
             let reference = secret.location().reference();
             Some(KeptSecret { purpose: purpose.to_string(), reference, reason })
         });
-        kept.collect()
+        let certificates = self.kept_certificates.read().unwrap_or_else(PoisonError::into_inner);
+        kept.chain(certificates.values().cloned()).collect()
     }
 
     /// Compares a value, of which only the fingerprint is known, with those for its purpose.
     pub fn compare(&self, purpose: &str, nonce: &[u8], presented: &str) -> SecretComparison {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         let of_purpose = current.iter().find(|(own, _)| own.to_string() == purpose);
         let values =
             of_purpose.into_iter().flat_map(|(own, all)| all.iter().map(move |it| (own, it)));

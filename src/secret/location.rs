@@ -58,7 +58,7 @@ impl fmt::Display for SecretLocation {
 
 /// Returns the path that is read: relative to the configuration's folder, and with
 /// `$CREDENTIALS_DIRECTORY` replaced.
-pub(super) fn resolve(written: &str, environment: &Environment) -> Result<PathBuf, String> {
+pub fn resolve(written: &str, environment: &Environment) -> Result<PathBuf, String> {
     let Some(rest) = in_credentials(written) else {
         return Ok(environment.path(Path::new(written)));
     };
@@ -81,8 +81,8 @@ fn in_credentials(written: &str) -> Option<&str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-/// Reads a file; an error is a sentence that names it.
-pub(super) fn read_file(path: &Path) -> Result<String, String> {
+/// Reads a text file of at most 64 KiB; an error is a sentence that names it.
+pub fn read_file(path: &Path) -> Result<String, String> {
     let path_shown = path.display();
     match file::read(path, FILE_BYTES_MAX).map(String::from_utf8) {
         Ok(Ok(text)) => Ok(text),

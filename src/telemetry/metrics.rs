@@ -1,11 +1,12 @@
 //! Metrics for Prometheus. Each part of the relay holds its counters; a scrape reads them all.
 
+mod certificate_ends;
 mod process_usage;
+mod reloads;
 mod text_format;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -14,9 +15,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::clock;
 use crate::event::Outcome;
+pub use certificate_ends::CertificateEnds;
 pub use process_usage::ProcessUsage;
+pub use reloads::Reloads;
 pub use text_format::TextFormat;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -199,62 +201,6 @@ impl DeadEvents {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-/// Results of reading the mapping files again.
-#[derive(Debug, Clone)]
-pub struct Reloads {
-    results: Family<ResultLabel, Counter>,
-    last_successful: Gauge,
-    last_success_at: Gauge,
-}
-
-impl Default for Reloads {
-    fn default() -> Reloads {
-        let results = Family::default();
-        for result in ["applied", "rejected"] {
-            drop(results.get_or_create(&ResultLabel { result }));
-        }
-        // The files were read at the start, or there would be no relay.
-        let (last_successful, last_success_at) = (Gauge::default(), Gauge::default());
-        last_successful.set(1);
-        last_success_at.set(clock::now().as_second());
-        Reloads { results, last_successful, last_success_at }
-    }
-}
-
-impl Reloads {
-    fn register(self, registry: &mut Registry) {
-        let Reloads { results, last_successful, last_success_at } = self;
-        let help = "Reloads of the mapping files, by result: what is rejected changes nothing";
-        registry.register("reloads", help, results);
-        let help = "1 if the mapping files that were read last are in use, 0 if they were rejected";
-        registry.register("last_reload_successful", help, last_successful);
-        let help = "Time since 1970 at which the mapping files in use were read";
-        registry.register("last_reload_success_timestamp_seconds", help, last_success_at);
-    }
-
-    pub fn applied(&self, now: Timestamp) {
-        self.results.get_or_create(&ResultLabel { result: "applied" }).inc();
-        self.last_successful.set(1);
-        self.last_success_at.set(now.as_second());
-    }
-
-    /// Records that the files were not applied, so that the relay runs with earlier ones.
-    pub fn rejected(&self) {
-        self.results.get_or_create(&ResultLabel { result: "rejected" }).inc();
-        self.last_successful.set(0);
-    }
-
-    /// Returns whether the files that were read last are in use.
-    pub fn is_last_applied(&self) -> bool {
-        self.last_successful.get() == 1
-    }
-}
-
 /// Values at the moment of a scrape.
 // Not kept in a registry: a source that is gone would keep its last value for ever.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -263,7 +209,8 @@ pub struct Gauges {
     pub at_limit: bool,
     /// Whether a webhook would be stored.
     pub store_ready: bool,
-    /// Secrets whose files could not be used at the last reload, so that earlier values count.
+    /// Secrets and certificates whose files could not be used when they were read last, so that
+    /// earlier ones count.
     pub kept_secrets: usize,
     pub sources: Vec<SourceGauges>,
     pub destinations: Vec<DestinationGauge>,
@@ -310,6 +257,7 @@ pub struct Counters {
     pub attempts: Attempts,
     pub dead: DeadEvents,
     pub reloads: Reloads,
+    pub certificates: CertificateEnds,
 }
 
 /// All counters of the relay, ready for a scrape.
@@ -328,7 +276,8 @@ const COMMIT: &str = env!("BUILD_COMMIT");
 impl Metrics {
     pub fn new(counters: &Counters) -> Metrics {
         let mut registry = Registry::with_prefix("savio_relay");
-        let Counters { webhooks, commits, attempts, dead, reloads } = counters.clone();
+        let Counters { webhooks, commits, attempts, dead, reloads, certificates } =
+            counters.clone();
         let build: Family<BuildLabels, Gauge> = Family::default();
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&BuildLabels { version, commit: COMMIT }).set(1);
@@ -349,6 +298,7 @@ impl Metrics {
         let DeadEvents(dead) = dead;
         registry.register("dead_events", "Events that died since the start", dead);
         reloads.register(&mut registry);
+        certificates.register(&mut registry);
         Metrics(registry)
     }
 
@@ -396,7 +346,8 @@ impl Gauges {
         registry.register("store_ready", stored, ready);
         let kept = Gauge::<i64>::default();
         kept.set(i64::try_from(self.kept_secrets).unwrap_or(i64::MAX));
-        let files = "Secrets whose files could not be used at the last reload; old values count";
+        let files = "Secrets and certificates whose files could not be used when they were read last; those \
+                     from before count";
         registry.register("secret_files_unusable", files, kept);
         registry.register("events", "Stored events, by state", events);
         let age = "Age of the oldest queued event of a source, 0 if none is queued";
@@ -434,7 +385,7 @@ mod tests {
     #[test]
     fn counters_are_in_the_text() {
         let counters = Counters::default();
-        let Counters { webhooks, commits, attempts, dead, reloads } = &counters;
+        let Counters { webhooks, commits, attempts, dead, reloads, certificates } = &counters;
 
         webhooks.answered("form", 202);
         webhooks.rejected("form", "signature wrong");
@@ -446,6 +397,7 @@ mod tests {
         attempts.took("default", Duration::from_millis(250));
         dead.record("form");
         reloads.rejected();
+        certificates.set("server", "2027-02-28T00:00:00Z".parse().unwrap());
 
         let text = Metrics::new(&counters).text(&Gauges::default(), TextFormat::Prometheus);
         for line in [
@@ -461,6 +413,7 @@ mod tests {
             r#"savio_relay_reloads_total{result="rejected"} 1"#,
             r#"savio_relay_reloads_total{result="applied"} 0"#,
             "savio_relay_last_reload_successful 0",
+            r#"savio_relay_tls_certificate_end_timestamp_seconds{listener="server"} 1803772800"#,
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
         }

@@ -14,4 +14,5 @@ mod rotation;
 mod secrets;
 mod service_manager;
 mod start_errors;
+mod tls;
 mod traces;

@@ -1,5 +1,6 @@
 //! Helpers for the tests of all folders.
 
+pub(crate) mod certificate;
 pub(crate) mod collector;
 pub(crate) mod external_tool;
 pub(crate) mod left_out;

@@ -43,7 +43,8 @@ pub(crate) struct SecretFingerprint {
 pub(crate) struct ComparedSecrets {
     /// In the order of the request.
     secrets: Vec<ComparedSecret>,
-    /// Secrets whose files cannot be used now, so that the value that was read before counts.
+    /// Secrets, and certificates such as `server.tls`, whose files cannot be used now, so that what
+    /// was read before counts.
     kept: Vec<KeptSecretView>,
 }
 

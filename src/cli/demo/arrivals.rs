@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value};
 
 use crate::cli::error::CommandError;
+use crate::cli::local_listener::client;
 use crate::cli::output as shown;
-use crate::cli::send::client;
 use crate::event::{EventId, Request, RequestKind, SourceName};
 use crate::store::{Archive, EventFilter, EventRecord, PageRequest, Sqlite};
 

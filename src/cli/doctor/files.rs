@@ -32,14 +32,18 @@ pub(super) fn configuration(
         }
     };
     let name = file.as_ref().map(|file| file.name.clone());
-    let (config, read) = match Config::read(file, environment) {
+    let (config, mut read) = match Config::read(file, environment) {
         Ok((config, read)) => (Some(config), read),
         Err(read) => (None, read),
     };
+    if let Some(config) = &config {
+        config.check_certificates(&mut read, clock::now());
+    }
     for (document, mistakes) in &read {
         findings.extend(mistakes.iter().map(|it| found(CONFIGURATION, document, it)));
     }
-    if let Some(config) = &config {
+    let is_right = !read.iter().flat_map(|(_, mistakes)| mistakes).any(Diagnostic::is_error);
+    if let Some(config) = config.as_ref().filter(|_| is_right) {
         secrets(config, findings);
         let what = match name {
             Some(name) => format!("{name} and the environment have no mistakes"),

@@ -34,11 +34,16 @@ pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut 
         ),
         Some(url) if !url.starts_with("https:") => {
             Finding::warning(ADDRESS, format!("server.public_url is {url}, which is not https"))
-                .advice("most providers send to https only: put a proxy with TLS before the relay")
+                .advice(if config.tls.is_on() {
+                    "[server.tls] serves https: write https:// before its host"
+                } else {
+                    "most providers send to https only: put a proxy with TLS before the relay, or \
+                     give it a certificate in [server.tls]"
+                })
         }
         Some(url) => Finding::ok(ADDRESS, format!("server.public_url is {url}")),
     });
-    if config.intake.has_unnamed_proxy() {
+    if config.has_unnamed_proxy() {
         let found = "server.public_url is https, and server.trusted_proxies names no proxy: all \
                      requests seem to come from the proxy's address";
         findings.push(Finding::warning(ADDRESS, found).advice(
@@ -66,7 +71,7 @@ pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
     let taken = is_taken(address).await;
     findings.push(match &taken {
         Ok(false) => Finding::ok(ADDRESS, format!("{address} is free: no relay runs there now")),
-        Ok(true) => occupant(address).await,
+        Ok(true) => occupant(config).await,
         Err(error) => unusable(address, "server.listen", error),
     });
     // That the admin address is used is right if a relay runs, and otherwise keeps one from
@@ -98,11 +103,9 @@ fn unusable(address: SocketAddr, setting: &'static str, error: &io::Error) -> Fi
 }
 
 /// Finds out whether a relay listens on the address, or another program.
-async fn occupant(address: SocketAddr) -> Finding {
-    let health = match healthcheck::local_url(address) {
-        Ok(url) => healthcheck::ask(url).await,
-        Err(error) => Err(error),
-    };
+async fn occupant(config: &Config) -> Finding {
+    let address = config.listen;
+    let health = healthcheck::ask_local(config).await;
     match health {
         Ok(Health::Ready) => {
             Finding::ok(ADDRESS, format!("a relay runs on {address}, and is ready"))
@@ -110,6 +113,14 @@ async fn occupant(address: SocketAddr) -> Finding {
         Ok(Health::NotReady { reasons }) => {
             let reasons = reasons.join("; ");
             Finding::wrong(ADDRESS, format!("the relay on {address} is not ready: {reasons}"))
+        }
+        // It may be a relay that was started with another configuration, or before a renewal.
+        Err(error) if config.tls.is_on() => {
+            let found = format!("what runs on {address} is not reached by [server.tls]: {error}");
+            Finding::wrong(ADDRESS, found).advice(
+                "if it is another program, stop that, or choose another server.listen; else restart \
+                 the relay",
+            )
         }
         Err(error) => {
             Finding::wrong(ADDRESS, format!("{address} is in use by another program: {error}"))
@@ -124,10 +135,12 @@ fn admin_token(config: &Config) -> Finding {
             Finding::warning(ADMIN, "the admin token is short: others may guess it")
                 .advice("choose a long one, such as `openssl rand -hex 32` makes")
         }
-        Ok(_) if !config.admin_listen.ip().is_loopback() => {
+        Ok(_) if !config.admin_listen.ip().is_loopback() && !config.admin.tls.is_on() => {
             let found = format!("{} is reachable from other machines", config.admin_listen);
-            Finding::warning(ADMIN, found)
-                .advice("put a proxy with TLS before it: the admin token is sent over it")
+            Finding::warning(ADMIN, found).advice(
+                "give it a certificate in [admin.tls], or put a proxy with TLS before it: the admin \
+                 token is sent over it",
+            )
         }
         Ok(_) => Finding::ok(ADMIN, "the admin token is found"),
         Err(reason) => {

@@ -119,11 +119,14 @@ pub(super) async fn print(relay: &Relay, files: &[MappingFile], format: LogForma
         LogFormat::Text => print_error(text),
         LogFormat::Json => info!("{text}"),
     };
+    for certificate in &relay.listeners.certificates {
+        print(certificate);
+    }
     print_admin_address(relay, print);
     for doubt in &relay.admin_tokens.doubts {
         warn!("{doubt}");
     }
-    print(&format!("listening on http://{}", relay.address));
+    print(&format!("listening on {}", relay.listeners.url));
 }
 
 /// Returns what is doubtful about the secrets of the configuration.
@@ -138,7 +141,7 @@ pub(super) fn warn_of_secrets(warnings: &[String]) {
 }
 
 fn print_admin_address(relay: &Relay, print: impl Fn(&str)) {
-    let admin = format!("the API is at http://{}/api/v1/", relay.admin_address);
+    let admin = format!("the API is at {}/api/v1/", relay.listeners.admin_url);
     match &relay.admin_tokens.origin {
         TokenOrigin::Known => print(&admin),
         TokenOrigin::Short => {

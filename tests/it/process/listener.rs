@@ -33,7 +33,7 @@ async fn serving_with(router: Router, pulse: Pulse) -> SocketAddr {
         connections_max: 1,
         ..Settings::default()
     };
-    let listening = Listening { listener, pulse };
+    let listening = Listening { listener, tls: None, pulse };
     tokio::spawn(serve(listening, router, settings, std::future::pending()));
     address
 }

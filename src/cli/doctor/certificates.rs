@@ -1,0 +1,62 @@
+//! Checks of the certificates: their names, and who else may read their keys.
+
+use std::os::unix::fs::MetadataExt;
+
+use reqwest::Url;
+
+use super::finding::Finding;
+use crate::config::{Config, TlsConfig};
+use crate::listener::tls::certificate::Certificate;
+use crate::listener::tls::pair::read_certificate;
+
+const CERTIFICATES: &str = "certificates";
+
+/// Checks the certificates. Files that cannot be used, and an end that is near, are findings of the
+/// configuration.
+pub(super) fn certificates(config: &Config, findings: &mut Vec<Finding>) {
+    for tls in [&config.tls, &config.admin.tls] {
+        let Some(Ok(path)) = tls.certificate() else { continue };
+        let Ok(certificate) = read_certificate(&path) else { continue };
+        let Certificate { ends_at, names, .. } = &certificate;
+        let (section, names) = (tls.section, names.join(", "));
+        let found =
+            format!("the certificate of {section} is for {names}, valid until {ends_at:.0}");
+        findings.push(Finding::ok(CERTIFICATES, found));
+        findings.extend(readable_by_others(tls));
+    }
+    findings.extend(other_host(config));
+}
+
+/// Compares the host of the public URL with the names of the certificate.
+fn other_host(config: &Config) -> Option<Finding> {
+    let certificate = read_certificate(&config.tls.certificate()?.ok()?).ok()?;
+    let url: Url = config.intake.public_url.as_ref()?.parse().ok()?;
+    let host = url.host_str().filter(|host| !certificate.covers(host))?;
+    let names = certificate.names.join(", ");
+    let found = format!(
+        "{host}, the host of server.public_url, is not among the names of the certificate of \
+         server.tls ({names})"
+    );
+    // A proxy presents a certificate of its own.
+    if !config.intake.trusted_proxies.is_empty() {
+        return Some(Finding::ok(CERTIFICATES, format!("{found}, and there is a proxy before it")));
+    }
+    let advice = format!(
+        "senders do not accept it: get a certificate for {host}, or correct server.public_url"
+    );
+    Some(Finding::wrong(CERTIFICATES, found).advice(advice))
+}
+
+fn readable_by_others(tls: &TlsConfig) -> Option<Finding> {
+    let files = tls.files()?.ok()?;
+    let mode = files.key.metadata().ok()?.mode();
+    (mode & 0o007 != 0).then(|| {
+        let key = files.key.display();
+        let found = format!(
+            "everyone on this machine may use the key of {}, {key} (mode {:o})",
+            tls.section,
+            mode & 0o777
+        );
+        Finding::warning(CERTIFICATES, found).advice(format!("chmod o= {key}"))
+    })
+}

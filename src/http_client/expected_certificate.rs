@@ -1,0 +1,80 @@
+//! TLS with the relay on this machine. It is called by its address, for which its certificate is not
+//! valid: so exactly the certificate in its file is expected, and no other is accepted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
+};
+
+/// A server with another certificate than the expected one.
+#[derive(Debug, thiserror::Error)]
+#[error("it presents another certificate than the one in {}", .file.display())]
+pub(super) struct OtherCertificate {
+    file: PathBuf,
+}
+
+/// Returns the settings of a client that accepts this certificate, from this file, and no other.
+pub fn expecting(certificate: CertificateDer<'static>, file: PathBuf) -> ClientConfig {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = ExpectedCertificate { certificate, file, provider: Arc::clone(&provider) };
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the default versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth()
+}
+
+#[derive(Debug)]
+struct ExpectedCertificate {
+    certificate: CertificateDer<'static>,
+    file: PathBuf,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for ExpectedCertificate {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if *end_entity == self.certificate {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let other = Arc::new(OtherCertificate { file: self.file.clone() });
+        Err(Error::InvalidCertificate(CertificateError::Other(OtherError(other))))
+    }
+
+    // Whoever has the certificate, which is public, has to have its key too.
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,132 @@
+//! Commands that ask the relay on this machine: they accept its certificate, and no other.
+
+use std::process::Output;
+
+use super::{HOST, Scene, TOKEN, VARIABLES};
+use crate::support::relay::{Relay, program};
+
+/// Runs a command with the configuration of a scene against a relay.
+fn run(scene: &Scene, relay: &Relay, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut program = program(scene.folder.path());
+    let listen = |url: &str| url.split_once("://").unwrap().1.to_owned();
+    program.args(arguments).envs(VARIABLES);
+    program.env("SAVIO_RELAY_SERVER__LISTEN", listen(&relay.url));
+    program.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", listen(&relay.admin_url));
+    let Output { status, stdout, stderr } = program.output().unwrap();
+    (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
+}
+
+#[track_caller]
+fn check(scene: &Scene, relay: &Relay, (arguments, code, parts): (&[&str], i32, &[&str])) {
+    let (found, shown) = run(scene, relay, arguments);
+    assert_eq!(found, Some(code), "{arguments:?}: {shown}");
+    for part in parts {
+        assert!(shown.contains(part), "{arguments:?}: {part} is not in {shown}");
+    }
+}
+
+#[test]
+fn commands_reach_a_relay_with_tls() {
+    let scene = Scene::new();
+    let relay = scene.start();
+
+    check(&scene, &relay, (&["healthcheck"], 0, &["ready"]));
+    check(&scene, &relay, (&["sources", "list"], 0, &["form"]));
+    check(&scene, &relay, (&["sources", "pause", "form"], 0, &["form"]));
+    check(&scene, &relay, (&["destinations", "list"], 0, &["default"]));
+    let payload = scene.folder.path().join("payload.json");
+    std::fs::write(&payload, r#"{"text":"It is slow"}"#).unwrap();
+    check(&scene, &relay, (&["send", "form", payload.to_str().unwrap()], 0, &["202"]));
+    check(&scene, &relay, (&["events", "list"], 0, &["form"]));
+}
+
+#[test]
+fn another_certificate_is_not_accepted() {
+    let scene = Scene::new();
+    let relay = scene.start();
+    let impostor = Scene::new();
+    let other = "it presents another certificate than the one in tls/fullchain.pem";
+
+    check(&impostor, &relay, (&["healthcheck"], 3, &[other, "try again in a few seconds"]));
+    check(&impostor, &relay, (&["sources", "pause", "form"], 3, &[other]));
+    check(&impostor, &relay, (&["destinations", "pause", "default"], 3, &[other]));
+    let payload = impostor.folder.path().join("payload.json");
+    std::fs::write(&payload, r#"{"text":"It is slow"}"#).unwrap();
+    check(&impostor, &relay, (&["send", "form", payload.to_str().unwrap()], 3, &[other]));
+    let (_, report) = run(&impostor, &relay, &["doctor"]);
+    assert!(report.contains(other), "{report}");
+    assert!(!report.contains(TOKEN), "{report}");
+}
+
+#[test]
+fn relay_that_was_started_without_tls_has_to_be_restarted() {
+    let plain = Scene::new();
+    std::fs::write(plain.folder.path().join("relay.toml"), "").unwrap();
+    let relay = plain.start();
+    let configured = Scene::new();
+
+    let restart = "a relay that was started before [server.tls] was written has to be restarted";
+    check(&configured, &relay, (&["healthcheck"], 3, &["it does not speak TLS", restart]));
+    check(&configured, &relay, (&["sources", "pause", "form"], 3, &["before [admin.tls]"]));
+}
+
+#[test]
+fn command_without_the_certificate_is_told_that_the_relay_speaks_https() {
+    let scene = Scene::new();
+    let relay = scene.start();
+    let plain = Scene::new();
+    std::fs::write(plain.folder.path().join("relay.toml"), "").unwrap();
+
+    check(&plain, &relay, (&["healthcheck"], 1, &["speaks https", "[server.tls]"]));
+    check(&plain, &relay, (&["sources", "pause", "form"], 1, &["speaks https", "[admin.tls]"]));
+}
+
+#[test]
+fn certificate_that_cannot_be_read_here_is_named() {
+    let scene = Scene::new();
+    let relay = scene.start();
+    std::fs::remove_file(scene.tls().join("fullchain.pem")).unwrap();
+
+    let unread = ["[server.tls]", "the file tls/fullchain.pem does not exist"];
+    check(&scene, &relay, (&["healthcheck"], 3, &unread));
+}
+
+#[test]
+fn commands_do_not_read_the_key() {
+    let scene = Scene::new();
+    let relay = scene.start();
+    std::fs::remove_file(scene.tls().join("privkey.pem")).unwrap();
+
+    check(&scene, &relay, (&["healthcheck"], 0, &["ready"]));
+    check(&scene, &relay, (&["sources", "list"], 0, &["form"]));
+}
+
+#[test]
+fn doctor_names_the_certificate_and_its_faults() {
+    let scene = Scene::new();
+    let relay = scene.start_with(&[]);
+    let doctor = |url: &str| {
+        let config = format!("server.public_url = \"{url}\"\n{}", super::BOTH);
+        std::fs::write(scene.folder.path().join("relay.toml"), config).unwrap();
+        run(&scene, &relay, &["doctor"]).1
+    };
+
+    let report = doctor("https://relay.example.com");
+    let named = "the certificate of server.tls is for relay.example.com, valid until 20";
+    assert!(report.contains(named) && report.contains("and is ready"), "{report}");
+    assert!(!report.contains("trusted_proxies"), "{report}");
+    let report = doctor("https://other.example.com");
+    assert!(
+        report.contains("other.example.com, the host of server.public_url, is not among"),
+        "{report}"
+    );
+    let report = doctor("http://relay.example.com");
+    assert!(report.contains("[server.tls] serves https"), "{report}");
+
+    scene.authority.issue_for(HOST, (-80, 10)).write(&scene.tls());
+    let report = doctor("https://relay.example.com");
+    assert!(report.contains("the certificate ends on "), "{report}");
+    std::fs::write(scene.tls().join("privkey.pem"), "nothing").unwrap();
+    let report = doctor("https://relay.example.com");
+    assert!(report.contains("there is no private key in the file"), "{report}");
+}
