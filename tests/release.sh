@@ -32,7 +32,8 @@ version=9.8.7
 sed -i "0,/^version = .*/s//version = \"$version\"/" Cargo.toml
 printf '# Changelog\n\n## [%s] - 2026-12-01\n\n### Added\n\n- Something ([limits](docs/limits.md), [other](https://example.com)).\n\n## [0.0.1] - 2020-01-01\n\n- Older.\n' "$version" >CHANGELOG.md
 git init --quiet
-export GIT_AUTHOR_DATE='2026-12-01T10:00:00Z' GIT_COMMITTER_DATE='2026-12-01T10:00:00Z'
+# It is the next day in UTC.
+export GIT_AUTHOR_DATE='2026-11-30T22:00:00-0500' GIT_COMMITTER_DATE='2026-11-30T22:00:00-0500'
 commit() { git add . && git -c user.name=Test -c user.email=test@example.com commit --quiet --message "$1"; }
 commit 'Release'
 git tag "v$version"
@@ -103,6 +104,10 @@ done
 step tar -tvzf "$work/first/savio-relay-$version-aarch64-apple-darwin.tar.gz"
 for file in README.md LICENSE CHANGELOG.md relay.example.toml completions/_savio-relay; do says "/$file"$'\n'; done
 [[ $output =~ -rwxr-xr-x[^$'\n']*/savio-relay$'\n' || $output =~ -rwxr-xr-x[^$'\n']*/savio-relay$ ]] || fail 'should have the program, executable'
+step tar -tvzf "$work/first/savio-relay-$version-$target.tar.gz"
+grep -o '[ (`]dist/[a-z][a-z0-9./-]*' "$root/docs/operations.md" | cut -c 2- | grep -v compose >"$work/named"
+[[ $(wc -l <"$work/named") -ge 6 ]] || fail 'should have what docs/operations.md names, which names too little to see'
+while read -r file; do says "/$file"$'\n'; done <"$work/named"
 step tar -xzf "$work/first/savio-relay-$version-compose.tar.gz" -C "$work"
 succeeds
 step cat "$work/savio-relay-$version-compose"/{.env.example,compose.yaml,Caddyfile}

@@ -50,10 +50,12 @@ completions() {
 
 archive() {
     local target=$1 name=savio-relay-$version-$1
+    mkdir "$work/$name"
     if [[ $target == *-linux-gnu ]]; then
         check_glibc "$built/$target/savio-relay"
+        # What docs/operations.md installs by hand where there is no package.
+        (cd "$root" && cp --parents dist/*.{service,timer,sysusers,conf} dist/debian/{relay.toml,secrets.env,savio-relayctl} "$work/$name/")
     fi
-    mkdir "$work/$name"
     install -m 755 "$built/$target/savio-relay" "$work/$name/"
     install -m 644 "$root"/{README.md,LICENSE,CHANGELOG.md,relay.example.toml} "$work/$name/"
     cp -r "$work/completions" "$work/$name/"

@@ -40,5 +40,7 @@ done
 # The number in its tag.
 rust_version=$(sed -n 's/.*rust:\([0-9.]*\)-.*/\1/p' <<<"${images[0]}")
 
-printf '%s\n' "version=$version" "commit=$(git rev-parse --short=12 HEAD)" "date=$(git log -1 --format=%cs)" \
+# The day in UTC, as a build from the repository finds it.
+date=$(TZ=UTC git show --no-patch --format=%cd --date=format-local:%F HEAD)
+printf '%s\n' "version=$version" "commit=$(git rev-parse --short=12 HEAD)" "date=$date" \
     "prerelease=$prerelease" "latest=$latest" "rust_version=$rust_version" "${images[@]}"
