@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Boots a fresh Debian with systemd as its first process, and runs the package's service there: start, readiness, reload,
-# watchdog, sandbox, credentials, a port below 1024, backups by the timer, an upgrade, removal. Savio is the sandbox.
+# watchdog, sandbox, credentials, https on port 443, backups by the timer, an upgrade, removal. Savio is the sandbox.
 # Needs root, debootstrap and systemd-nspawn (apt-get install systemd-container).
 #
 # Usage: tests/package-systemd.sh PACKAGE
@@ -131,7 +131,8 @@ walk() {
     watchdog
     confinement
     credentials
-    other_places
+    https_without_a_proxy
+    another_store
     backup_and_restore
     upgrade
     removal
@@ -271,27 +272,56 @@ D
     doc 'savio-relayctl doctor'
 }
 
-# A port below 1024, a store in another folder and a proxy for requests to Savio.
-other_places() {
+# The relay serves https itself, on port 443 and without Caddy, first with a key in a file and then with a credential.
+https_without_a_proxy() {
+    step 'systemctl stop caddy'
     doc 'mkdir -p /etc/systemd/system/savio-relay.service.d'
     doc 'cp /usr/share/doc/savio-relay/examples/ports-below-1024.conf /etc/systemd/system/savio-relay.service.d/'
-    cat >>/etc/savio-relay/secrets.env <<'S'
-SAVIO_RELAY_SERVER__LISTEN=127.0.0.1:85
-SAVIO_RELAY_STORE__URL=sqlite:/srv/relay/relay.db
-S
+    step 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 30 -subj /CN=relay.example.com \
+-addext subjectAltName=DNS:relay.example.com -keyout privkey.pem -out fullchain.pem'
+    ends_with 0
+    export RENEWED_LINEAGE=/packages
+    doc 'install -m 0644 "$RENEWED_LINEAGE/fullchain.pem" /etc/savio-relay/fullchain.pem'
+    doc 'install -m 0640 -g savio-relay "$RENEWED_LINEAGE/privkey.pem" /etc/savio-relay/privkey.pem'
+    cp /etc/savio-relay/relay.toml behind-a-proxy.toml
+    sed -i -e '/^trusted_proxies/d' -e 's/^\[server\]$/&\nlisten = "0.0.0.0:443"/' /etc/savio-relay/relay.toml
+    printf '\n[server.tls]\ncert = "fullchain.pem"\nkey = "privkey.pem"\n' >>/etc/savio-relay/relay.toml
+    restart
+    local authority=/etc/savio-relay/fullchain.pem
+    send by-https a-secret-of-systemd
+    arrived by-https
+    doc 'savio-relayctl doctor'
+
+    rm /etc/savio-relay/privkey.pem
+    sed -i 's|"privkey.pem"|"$CREDENTIALS_DIRECTORY/key.pem"|' /etc/savio-relay/relay.toml
+    drop_in key <<'D'
+[Service]
+LoadCredential=key.pem:/packages/privkey.pem
+D
+    send by-https-again a-secret-of-systemd
+    arrived by-https-again
+
+    cp behind-a-proxy.toml /etc/savio-relay/relay.toml
+    rm /etc/systemd/system/savio-relay.service.d/ports-below-1024.conf
+    drop_in_ends key
+    step 'systemctl start caddy'
+    ends_with 0
+}
+
+# A store in another folder, and a proxy for requests to Savio.
+another_store() {
+    echo 'SAVIO_RELAY_STORE__URL=sqlite:/srv/relay/relay.db' >>/etc/savio-relay/secrets.env
     step 'install -d -o savio-relay -g savio-relay /srv/relay'
     drop_in store <<'D'
 [Service]
 ReadWritePaths=/srv/relay
 Environment=HTTPS_PROXY=http://proxy.example.com:3128
 D
-    send below-1024 a-secret-of-systemd http://127.0.0.1:85
-    arrived below-1024
+    send elsewhere a-secret-of-systemd
+    arrived elsewhere
     step 'savio-relayctl events list'
-    says 'typeform'
     [[ $(grep -c typeform <<<"$output") == 1 ]] || fail 'should find one event in the other store'
-    sed -i '/SERVER__LISTEN\|STORE__URL/d' /etc/savio-relay/secrets.env
-    rm /etc/systemd/system/savio-relay.service.d/ports-below-1024.conf
+    sed -i '/STORE__URL/d' /etc/savio-relay/secrets.env
     drop_in_ends store
 }
 

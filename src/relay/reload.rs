@@ -344,7 +344,11 @@ impl AppliedFiles {
         changes.extend(gone.filter_map(|(name, old)| change(name, Some(old), None)));
         changes.extend(bundled_only(&self.mappings, &old.mappings).map(|it| it + " added"));
         changes.extend(bundled_only(&old.mappings, &self.mappings).map(|it| it + " removed"));
-        if changes.is_empty() { "nothing changed".to_owned() } else { changes.join(", ") }
+        if changes.is_empty() {
+            // Who changed a secret and sent SIGHUP looks here for whether it was noticed.
+            return "nothing changed in them, and the secrets in files were read again".to_owned();
+        }
+        changes.join(", ")
     }
 }
 

@@ -315,7 +315,7 @@ async fn secret_files_are_read_again_on_reload() {
 
     std::fs::write(&secret, SECRET).unwrap();
     scene.relay.hang_up();
-    scene.logs("nothing changed", 0).await;
+    scene.logs("the secrets in files were read again", 0).await;
 
     assert_eq!(scene.post("survey", "1").await, 202);
 }
