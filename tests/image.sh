@@ -15,7 +15,8 @@ if [[ "${1:-}" == --short ]]; then
     shift
 fi
 program=$(realpath "${1:-$root/target/release/savio-relay}")
-cd "$root"
+# Podman writes a file here when the kernel ends a process for its memory.
+cd "$work"
 
 image=localhost/savio-relay
 begin_containers
@@ -25,13 +26,13 @@ settle_engine "$image"
 say "built, $(podman image inspect --format '{{.Size}}' "$image" | numfmt --to=iec) in all"
 
 confined=(--read-only --cap-drop ALL --security-opt no-new-privileges)
-grace=$(sed -n 's/^ *stop_grace_period: *\([0-9]*\)s$/\1/p' dist/compose.yaml | head -1)
-memory_mib=$(grep -oP 'A container needs \K[0-9]+(?= MiB)' docs/limits.md)
+grace=$(sed -n 's/^ *stop_grace_period: *\([0-9]*\)s$/\1/p' "$root/dist/compose.yaml" | head -1)
+memory_mib=$(grep -oP 'A container needs \K[0-9]+(?= MiB)' "$root/docs/limits.md")
 secret=a-secret-of-the-image-test
 relay_settings=(--env "TYPEFORM_SECRET=$secret" --env SAVIO_API_TOKEN=a-token-of-the-image-test
     --env SAVIO_RELAY_SAVIO__BASE_URL=http://savio:9090/app/api/)
 
-run_once() { podman run --rm --network none "${confined[@]}" "$@"; }
+run_once() { podman run --rm --timeout 60 --network none "${confined[@]}" "$@"; }
 inside() { podman exec relay savio-relay "$@"; }
 
 says() {
@@ -102,13 +103,12 @@ memory_group() {
 }
 [[ $(memory_group memory.max memory.limit_in_bytes) == $((memory_mib << 20)) ]] || fail "$memory_mib MiB should be the limit"
 
-load() { in_network python3 tests/container_load.py http://127.0.0.1:8080/hooks/typeform "$secret" "$1"; }
+load() { in_network python3 "$root/tests/container_load.py" http://127.0.0.1:8080/hooks/typeform "$secret" "$1"; }
 if [[ -n $short ]]; then rounds=2; else rounds=10; fi
 load "$rounds"
-peak_kib=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/$pid/status")
-[[ -n $peak_kib ]] || { podman logs relay 2>&1 | tail -3; fail 'the relay should outlive the load'; }
 [[ $(podman inspect --format '{{.State.OOMKilled}} {{.State.Pid}}' relay) == "false $pid" ]] \
-    || fail 'the relay should not be killed for its memory'
+    || fail "the relay should not be killed for its memory: $(podman inspect --format '{{json .State}}' relay)"
+peak_kib=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/$pid/status")
 say "memory: $((peak_kib / 1024)) MiB at the peak, of $memory_mib MiB"
 until_health_is relay healthy
 inside send typeform >/dev/null 2>&1 || fail 'a webhook after the load should be accepted'
@@ -144,6 +144,7 @@ podman rm --force --time 0 relay >/dev/null
 
 # --- The program compiled in a container ---
 
+cd "$root"
 if [[ -z $short ]]; then
     rust_image=$(sed -n 's/^ARG RUST_IMAGE=//p' Dockerfile)
     if timeout 600 buildah pull "$rust_image" >"$work/pull" 2>&1; then
@@ -151,7 +152,12 @@ if [[ -z $short ]]; then
             --tag localhost/compiled . || fail 'the image should build from the sources'
         run_once localhost/compiled --version | grep 0123456789ab || fail '--version should show the commit'
     else
-        say "!!! NOT COMPILED in a container: $rust_image cannot be had here"
+        say "compiles what the build would get with this machine's Rust, since $rust_image cannot be had"
+        printf 'FROM scratch\nCOPY . /src\n' >"$work/Context"
+        container=$(buildah bud --quiet --ignorefile .dockerignore --file "$work/Context" . | xargs buildah from)
+        cp -r "$(buildah mount "$container")/src" "$work/src"
+        cargo check --quiet --locked --bin savio-relay --manifest-path "$work/src/Cargo.toml" --target-dir target \
+            || fail 'the build context should have all that the program is made of'
     fi
 fi
 say "the image holds what docs/operations.md says of it, in $SECONDS s"
