@@ -4,6 +4,7 @@ mod access_log;
 mod admission;
 mod body;
 pub mod client_ip;
+pub mod echo;
 pub mod events;
 pub mod handshake;
 mod headers;
@@ -26,14 +27,14 @@ use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
 use serde_json::json;
@@ -52,6 +53,7 @@ use access_log::{AccessLog, AnsweredRequest};
 use admission::Admission;
 use body::{BodyReader, Expected};
 use client_ip::{Clients, Network};
+use echo::{EchoKey, Echoes};
 use events::ExtractedEvents;
 use handshake::{HandshakeResponse, HandshakeRule};
 use payload::PayloadLimits;
@@ -120,6 +122,8 @@ pub struct Intake {
     pub sources: Registry,
     pub rejected: Arc<RecentRejections>,
     pub webhooks: Webhooks,
+    /// Tests of the way to this relay.
+    pub echoes: Echoes,
     settings: Settings,
     store: Arc<dyn Inbox>,
     /// Turns true when the relay shuts down.
@@ -161,6 +165,8 @@ pub fn router(intake: Arc<Intake>) -> Router {
         .route("/hooks/{source}/", any(receive))
         .fallback(|| async { Rejection::NoRoute })
         .method_not_allowed_fallback(|| async { Rejection::GetRequired })
+        // Before the routes: a proxy may have changed the path.
+        .layer(from_fn_with_state(Arc::clone(&intake), answer_echo))
         // The panic hook logs the place already; the payload of a panic may quote the webhook.
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request was not answered: internal error");
@@ -186,6 +192,19 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Respons
             intake.access_log.rejected(&request, &rejection, &intake.sources.current());
             rejection.into_response()
         }
+    }
+}
+
+/// Middleware that answers the requests of whoever holds a key of the admin API, and passes all others on.
+async fn answer_echo(
+    State(intake): State<Arc<Intake>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Rejection> {
+    let (parts, body) = request.into_parts();
+    match intake.echoes.admit(&parts, Instant::now()) {
+        Some(key) => intake.echo(key, parts, body).await,
+        None => Ok(next.run(Request::from_parts(parts, body)).await),
     }
 }
 
@@ -238,6 +257,7 @@ impl Intake {
             parse_memory: Arc::new(ParseMemory::new(settings.parsed_bytes_max)),
             rejected,
             webhooks,
+            echoes: Echoes::default(),
             settings,
             store,
             closing,
@@ -330,6 +350,20 @@ impl Intake {
             0 => Acknowledgement::Duplicate { stored, answer },
             _ => Acknowledgement::Accepted { stored, answer },
         })
+    }
+
+    /// Tells the holder of the key what arrived of the request, within the limits of a webhook. Nothing of it is
+    /// stored, counted or logged.
+    async fn echo(&self, key: EchoKey, parts: Parts, body: Body) -> Result<Response, Rejection> {
+        let peer = self.clients.peer(&parts);
+        let client = peer.map(|it| it.client.into());
+        let expected = Expected { bytes_max: self.settings.body_bytes_max, client };
+        let mut body = self.bodies.read(&parts.headers, body, expected).await?;
+        let _request = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
+        body.mark_verified()?;
+        let _thread = self.threads.acquire().await.expect("the semaphore is never closed");
+        let work = spawn_blocking(move || echo::answer(&key, &parts, peer, &body.bytes));
+        work.await.map_err(|_| Rejection::Internal)
     }
 
     /// Finds the source of the request, if it accepts this method at this time.

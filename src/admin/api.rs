@@ -1,6 +1,7 @@
 //! Resources of the admin API, one file each.
 pub(super) mod description;
 pub(crate) mod destinations;
+pub(crate) mod echo_keys;
 pub(crate) mod events;
 pub(crate) mod metrics;
 pub(crate) mod preview;
@@ -55,6 +56,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(preview::preview))
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Everything, routes!(secrets::compare))
+        .routes(Role::Operate, routes!(echo_keys::issue))
         .routes(Role::Metrics, routes!(metrics::metrics))
         .routes(Role::Read, routes!(description::description))
         .split_for_parts();

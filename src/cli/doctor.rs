@@ -6,6 +6,7 @@ mod host;
 mod finding;
 mod damage;
 mod files;
+mod public_address;
 mod savio;
 mod secrets;
 mod store;
@@ -45,6 +46,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             host::public_url(&config, &sources, &mut findings);
             host::listen(&config, &mut findings).await;
             certificates::certificates(&config, &mut findings);
+            public_address::check(&config, &sources, &mut findings).await;
             secrets::in_use(&config, &sources, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;
             traces::collector(&config, &mut findings).await;

@@ -63,7 +63,7 @@ impl LocalListener {
                 "{failure}. If that file was replaced just now, try again in a few seconds; else the \
                  log of the relay says why it does not use it"
             ),
-            (Some(_), None) | (None, _) => failure.to_string(),
+            (Some(_), Some(TlsFault::Untrusted) | None) | (None, _) => failure.to_string(),
         }
     }
 }

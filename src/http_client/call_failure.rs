@@ -31,6 +31,8 @@ pub enum TlsFault {
     NotSpoken,
     /// It has another certificate than the only one that is accepted.
     OtherCertificate,
+    /// Its certificate is not trusted.
+    Untrusted,
 }
 
 impl fmt::Display for CallFailure {
@@ -135,7 +137,9 @@ fn tls_words(error: &rustls::Error) -> String {
 fn tls_fault(error: &rustls::Error) -> Option<TlsFault> {
     match error {
         rustls::Error::InvalidMessage(_) => Some(TlsFault::NotSpoken),
-        error => other_certificate(error).map(|_| TlsFault::OtherCertificate),
+        error if other_certificate(error).is_some() => Some(TlsFault::OtherCertificate),
+        rustls::Error::InvalidCertificate(_) => Some(TlsFault::Untrusted),
+        _ => None,
     }
 }
 

@@ -35,6 +35,16 @@ impl Network {
     }
 }
 
+/// Whoever opened the connection of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// Whether it is a trusted proxy.
+    pub(super) is_trusted: bool,
+    /// The client for which it forwards; the peer itself if it is no trusted proxy.
+    pub(super) client: IpAddr,
+}
+
 /// Determines the client of each request.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -52,6 +62,14 @@ impl Clients {
     pub(super) fn address(&self, parts: &Parts) -> Option<IpAddr> {
         let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(address(peer.ip(), &parts.headers, &self.trusted))
+    }
+
+    /// Returns the peer; none if the listener does not report it.
+    pub(super) fn peer(&self, parts: &Parts) -> Option<Peer> {
+        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        let address = peer.ip().to_canonical();
+        let is_trusted = self.trusted.iter().any(|network| network.contains(address));
+        Some(Peer { address, is_trusted, client: self.address(parts)? })
     }
 
     /// Returns the client that limits count the request for; none for a proxy whose clients are not known.

@@ -14,6 +14,7 @@ mod import;
 mod init;
 mod literal_paths;
 mod one_mistake;
+mod public_address;
 mod running_relay;
 mod send;
 mod send_messages;

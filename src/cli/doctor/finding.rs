@@ -58,6 +58,10 @@ impl Finding {
         Finding { level: FindingLevel::Unseen, ..Finding::ok(part, found) }
     }
 
+    pub(super) fn at(level: FindingLevel, part: &'static str, found: impl Into<String>) -> Finding {
+        Finding { level, ..Finding::ok(part, found) }
+    }
+
     #[must_use]
     pub(super) fn advice(self, advice: impl Into<String>) -> Finding {
         Finding { advice: Some(advice.into()), ..self }

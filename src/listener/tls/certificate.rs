@@ -41,7 +41,7 @@ pub enum Validity {
 
 impl Certificate {
     /// Parses the first certificate of a chain; none if it is not one as RFC 5280 defines it.
-    pub(super) fn parse(chain: &[CertificateDer<'static>]) -> Option<Certificate> {
+    pub fn parse(chain: &[CertificateDer<'static>]) -> Option<Certificate> {
         let der = chain.first()?.clone();
         let parsed = x509_cert::Certificate::from_der(&der).ok()?;
         let content = parsed.tbs_certificate();

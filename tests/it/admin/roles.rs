@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 21] = [
+const ROUTES: [(&str, &str, &str); 22] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
@@ -25,6 +25,7 @@ const ROUTES: [(&str, &str, &str); 21] = [
     ("POST", "/api/v1/preview", "read"),
     ("GET", "/api/v1/stats", "read"),
     ("POST", "/api/v1/secrets/compare", "everything"),
+    ("POST", "/api/v1/echo-keys", "operate"),
     ("GET", "/metrics", "metrics"),
     ("GET", "/api/v1/openapi.json", "read"),
 ];

@@ -1,0 +1,185 @@
+//! The connection to the public address: whether each of its addresses accepts one, and which certificates
+//! are shown there.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::heading::PUBLIC;
+use super::resolution::is_private;
+use crate::cli::doctor::finding::Finding;
+
+const TIME_MAX: Duration = Duration::from_secs(4);
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(super) struct OpenedConnection {
+    stream: TcpStream,
+    /// Address of this machine on the way.
+    pub(super) own: Option<IpAddr>,
+}
+
+/// Connects to each of the addresses, and returns one that was accepted.
+pub(super) async fn connect(
+    addresses: &[SocketAddr],
+    is_running: bool,
+    findings: &mut Vec<Finding>,
+) -> Option<OpenedConnection> {
+    let (mut first, mut failed) = (None, Vec::new());
+    for address in addresses {
+        match timeout(TIME_MAX, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let own = stream.local_addr().map(|it| it.ip()).ok();
+                first.get_or_insert(OpenedConnection { stream, own });
+            }
+            Ok(Err(error)) => failed.push((*address, Some(error.kind()))),
+            Err(_) => failed.push((*address, None)),
+        }
+    }
+    // A machine without IPv6 says nothing about an address of that kind.
+    let has_no_route = |kind: Option<io::ErrorKind>| {
+        matches!(kind, Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable))
+    };
+    if first.is_some() {
+        failed.retain(|(address, kind)| !(address.is_ipv6() && has_no_route(*kind)));
+    }
+    if let Some((address, kind)) = failed.first() {
+        findings.push(not_reached(*address, *kind, (is_running, first.is_some())));
+    }
+    first
+}
+
+fn not_reached(
+    address: SocketAddr,
+    kind: Option<io::ErrorKind>,
+    (is_running, is_another_reached): (bool, bool),
+) -> Finding {
+    let reason = match kind {
+        Some(io::ErrorKind::ConnectionRefused) => "connection refused",
+        Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
+            "this machine has no route to it"
+        }
+        Some(_) => "the connection failed",
+        None => "no connection in 4 s",
+    };
+    let found = format!("{address} cannot be reached from here: {reason}");
+    if is_another_reached {
+        return Finding::warning(PUBLIC, found).advice(
+            "the name has other addresses that work: remove this one from DNS, or let the proxy listen on it",
+        );
+    }
+    if is_private(&address.ip()) {
+        // Before the first start, the relay itself may be what is to listen there.
+        let make = if is_running { Finding::wrong } else { Finding::warning };
+        return make(PUBLIC, found).advice("start the proxy, or let it listen on this address");
+    }
+    // Many routers do not lead a connection from inside to their own public address back inside.
+    Finding::unseen(PUBLIC, found).advice(
+        "firewalls and routers often block this way from inside only: from another network, `curl -i` \
+         of this address with /hooks/x has to show 404 and \"no such source\"",
+    )
+}
+
+impl OpenedConnection {
+    /// Returns the certificates that the server shows for this host, its own first. Whether they are trusted is
+    /// not asked here; an error means that there is no TLS.
+    pub(super) async fn certificates(
+        self,
+        host: &str,
+    ) -> Result<Vec<CertificateDer<'static>>, NoHandshake> {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|_| NoHandshake)?;
+        let provider = Arc::new(ring::default_provider());
+        let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions();
+        let config = versions
+            .map_err(|_| NoHandshake)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+            .with_no_client_auth();
+        let connected = TlsConnector::from(Arc::new(config)).connect(name, self.stream);
+        let stream = timeout(TIME_MAX, connected).await;
+        let stream = stream.map_err(|_| NoHandshake)?.map_err(|_| NoHandshake)?;
+        let (_, session) = stream.get_ref();
+        Ok(session.peer_certificates().unwrap_or_default().to_vec())
+    }
+}
+
+/// There was no TLS handshake.
+#[derive(Debug)]
+pub(super) struct NoHandshake;
+
+/// Accepts any certificate. For a connection over which nothing is sent, to read a certificate that
+/// is not trusted too, and to say why.
+struct AcceptAny(Arc<CryptoProvider>);
+
+impl fmt::Debug for AcceptAny {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AcceptAny")
+    }
+}
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::finding::FindingLevel;
+
+    #[test]
+    fn address_that_is_not_reached_is_judged_by_where_it_is() {
+        let check = |address: &str, is_running, is_another_reached, expected| {
+            let address = address.parse().unwrap();
+            let refused = Some(io::ErrorKind::ConnectionRefused);
+            let found = not_reached(address, refused, (is_running, is_another_reached));
+            assert_eq!(found.level, expected, "{address}");
+        };
+        check("127.0.0.1:443", true, false, FindingLevel::Wrong);
+        check("127.0.0.1:443", false, false, FindingLevel::Warning);
+        check("203.0.113.7:443", true, false, FindingLevel::Unseen);
+        check("203.0.113.7:443", true, true, FindingLevel::Warning);
+    }
+}

@@ -1,0 +1,178 @@
+//! Findings about webhooks that do not arrive: who answered instead of the relay. Pure.
+
+use super::advice::{ProxyFault, advice};
+use super::heading::PUBLIC;
+use super::proxy_kind::ProxyKind;
+use super::responder::Responder;
+use super::test_request::Subject;
+use super::way::RelayAddresses;
+use crate::cli::doctor::finding::{Finding, FindingLevel};
+use crate::http_client::CallFailure;
+
+/// Returns the finding about a test webhook with a body of so many bytes, which somebody else answered.
+pub(super) fn finding(
+    (subject, bytes): (Subject, usize),
+    by: &Responder,
+    (kind, place): (ProxyKind, &RelayAddresses),
+) -> Finding {
+    let found =
+        format!("{} does not arrive: {}", subject.words(), reason((subject, bytes), by, kind));
+    let level = match (subject, by) {
+        // The relay itself, at its limits: it may work in a minute.
+        (_, Responder::RelayRefusal { status: 503, .. }) => FindingLevel::Unseen,
+        (Subject::Plain | Subject::Headers, _) => FindingLevel::Wrong,
+        // It works for all that send otherwise, and may be intended.
+        _ => FindingLevel::Warning,
+    };
+    Finding::at(level, PUBLIC, found).advice(match fault(by, (subject, bytes)) {
+        Some(fault) => advice(fault, kind, place.listen),
+        None => other_advice(by, place),
+    })
+}
+
+/// Returns the finding about a test webhook to which there was no answer.
+pub(super) fn unanswered(
+    (subject, bytes): (Subject, usize),
+    failure: &CallFailure,
+    (kind, place): (ProxyKind, &RelayAddresses),
+) -> Finding {
+    let words = subject.words();
+    if subject == Subject::Large {
+        // Many close the connection as soon as a body is too large for them, and their answer is lost.
+        let found = format!("{words} ({bytes} bytes) gets no answer: {failure}");
+        let fault = ProxyFault::TooLarge { bytes_max: bytes };
+        return Finding::warning(PUBLIC, found).advice(advice(fault, kind, place.listen));
+    }
+    let found = format!("{words} gets no answer: {failure}");
+    Finding::wrong(PUBLIC, found).advice("look at the proxy's log, and its rules for /hooks/")
+}
+
+/// Statuses with which proxies refuse a body for its size, where smaller ones have arrived.
+// Not only 413: Caddy 2.6 answers 502, other programs 400 or 403.
+fn is_for_size(subject: Subject, by: &Responder) -> Option<u16> {
+    match (subject, by) {
+        (_, Responder::TooLarge) => Some(413),
+        (Subject::Large, Responder::Unavailable { status } | Responder::Refusal { status }) => {
+            Some(*status)
+        }
+        _ => None,
+    }
+}
+
+fn reason((subject, bytes): (Subject, usize), by: &Responder, kind: ProxyKind) -> String {
+    let proxy = kind.as_str();
+    if let Some(status) = is_for_size(subject, by) {
+        return format!("{proxy} answers {status} to {bytes} bytes, which the relay would accept");
+    }
+    match by {
+        Responder::Relay(_)
+        | Responder::RelayAltered(_)
+        | Responder::RelayHealth
+        | Responder::TooLarge => {
+            "the relay gives an answer that it does not give to webhooks".to_owned()
+        }
+        Responder::RelayRefusal { status, error, reason } => {
+            format!("the relay answers {status} ({error}: {reason})")
+        }
+        Responder::OtherRelay => {
+            "a relay answers, and not the one of this configuration".to_owned()
+        }
+        Responder::AdminApi => "the admin API of a relay answers".to_owned(),
+        Responder::Redirect { status, to } => {
+            format!("{proxy} answers {status}, a redirect to {to}")
+        }
+        Responder::Challenge { status } => {
+            format!("{proxy} answers {status}, with a check that only a browser passes")
+        }
+        Responder::Login { status } => format!("{proxy} answers {status}, and wants a login"),
+        Responder::NotFound => format!("{proxy} itself answers 404, and does not forward /hooks/"),
+        Responder::Unavailable { status } => {
+            format!("{proxy} answers {status}, and gets no answer of the relay")
+        }
+        Responder::Page { status } => {
+            format!("{proxy} answers {status} with a page of its own, or of another program")
+        }
+        Responder::Refusal { status } => format!("{proxy} answers {status}"),
+    }
+}
+
+/// Returns the fault of the proxy, if it is one with a setting to change.
+fn fault(by: &Responder, (subject, bytes): (Subject, usize)) -> Option<ProxyFault> {
+    if is_for_size(subject, by).is_some() {
+        return Some(ProxyFault::TooLarge { bytes_max: bytes });
+    }
+    match by {
+        Responder::Refusal { .. } | Responder::NotFound if subject == Subject::Chunked => {
+            Some(ProxyFault::Chunked)
+        }
+        Responder::NotFound | Responder::Page { .. } => Some(ProxyFault::NotForwarded),
+        Responder::Unavailable { .. } => Some(ProxyFault::Unavailable),
+        Responder::Login { .. } => Some(ProxyFault::Login),
+        Responder::Challenge { .. } => Some(ProxyFault::Challenge),
+        Responder::Relay(_)
+        | Responder::RelayAltered(_)
+        | Responder::RelayHealth
+        | Responder::RelayRefusal { .. }
+        | Responder::OtherRelay
+        | Responder::AdminApi
+        | Responder::Redirect { .. }
+        | Responder::Refusal { .. }
+        | Responder::TooLarge => None,
+    }
+}
+
+fn other_advice(by: &Responder, place: &RelayAddresses) -> String {
+    let RelayAddresses { listen, admin, .. } = place;
+    match by {
+        Responder::AdminApi => {
+            format!("let the proxy forward to server.listen ({listen}), not to {admin}")
+        }
+        Responder::OtherRelay => {
+            format!("does the proxy forward to {listen}? is there another relay, or another machine?")
+        }
+        Responder::Redirect { .. } => {
+            "a redirected POST loses its body: give providers, and server.public_url, the address that does \
+             not redirect"
+                .to_owned()
+        }
+        Responder::RelayRefusal { .. } => "run doctor again when less arrives".to_owned(),
+        Responder::Relay(_)
+        | Responder::RelayAltered(_)
+        | Responder::RelayHealth
+        | Responder::Challenge { .. }
+        | Responder::Login { .. }
+        | Responder::TooLarge
+        | Responder::NotFound
+        | Responder::Unavailable { .. }
+        | Responder::Page { .. }
+        | Responder::Refusal { .. } => "look at the proxy's log, and its rules for /hooks/".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answered_decides_level_and_advice() {
+        let place = RelayAddresses {
+            listen: "127.0.0.1:8080".parse().unwrap(),
+            admin: "127.0.0.1:8081".parse().unwrap(),
+            may_be_direct: false,
+        };
+        let check = |subject, by: &Responder, level| {
+            let found = finding((subject, 100), by, (ProxyKind::Other, &place));
+            assert_eq!(found.level, level, "{}", found.found);
+        };
+        check(Subject::Plain, &Responder::NotFound, FindingLevel::Wrong);
+        check(Subject::Headers, &Responder::Refusal { status: 400 }, FindingLevel::Wrong);
+        check(Subject::Large, &Responder::TooLarge, FindingLevel::Warning);
+        check(Subject::Chunked, &Responder::Refusal { status: 411 }, FindingLevel::Warning);
+        let overloaded = Responder::RelayRefusal {
+            status: 503,
+            error: "overloaded".to_owned(),
+            reason: "the relay is overloaded".to_owned(),
+        };
+        check(Subject::Plain, &overloaded, FindingLevel::Unseen);
+    }
+}
