@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::TlsConfig;
 use crate::config::tls::{Doubt, doubts};
 use crate::listener::tls::Tls;
-use crate::listener::tls::certificate::Certificate;
+use crate::listener::tls::certificate::{Certificate, Validity};
 use crate::listener::tls::pair::PairError;
 use crate::secret::{KeptSecret, SecretsInUse};
 use crate::telemetry::metrics::CertificateEnds;
@@ -31,7 +31,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// disk of the network may be back.
 const RETRY_INTERVALS: u32 = 10;
 
-/// Interval at which a certificate that ends soon is mentioned.
+/// Interval at which a certificate that ends soon, or has ended, is mentioned.
 const REMINDER_INTERVAL: Duration = Duration::from_hours(24);
 
 /// The certificate of one listener.
@@ -215,7 +215,8 @@ async fn followed(
             if let Some(result) = result {
                 one.record(result, trigger, records);
             }
-            if one.reminded_at.elapsed() >= REMINDER_INTERVAL {
+            let is_due = one.reminded_at.elapsed() >= REMINDER_INTERVAL;
+            if is_due && one.tls.certificate().validity(clock::now()) != Validity::Valid {
                 one.remind();
             }
             Some(one)

@@ -106,3 +106,52 @@ fn timestamp(time: Time) -> Timestamp {
     let seconds = i64::try_from(seconds.as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(names: &[&str], from: (i32, u8, u8), until: (i32, u8, u8)) -> Certificate {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(until.0, until.1, until.2);
+        let issued = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Certificate::parse(&[issued.der().clone()]).unwrap()
+    }
+
+    #[test]
+    fn names_are_those_that_clients_accept() {
+        let names = ["relay.example.com", "*.example.org", "192.0.2.7", "2001:db8::7"];
+        let certificate = certificate(&names, (2026, 1, 1), (2026, 4, 1));
+
+        assert_eq!(certificate.names, names);
+        for host in ["relay.example.com", "a.example.org", "192.0.2.7", "[2001:db8::7]"] {
+            assert!(certificate.covers(host), "{host}");
+        }
+        for host in ["example.com", "b.a.example.org", "example.org", "192.0.2.8", "", "a b"] {
+            assert!(!certificate.covers(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn certificate_ends_soon_in_the_last_14_days_and_second_half() {
+        let check = |from, until, now: &str, expected| {
+            let now: Timestamp = format!("{now}T00:00:00Z").parse().unwrap();
+            let certificate = certificate(&["a.example.com"], from, until);
+            assert_eq!(certificate.validity(now), expected, "{now}");
+        };
+        let three_months = |now, expected| check((2026, 1, 1), (2026, 4, 1), now, expected);
+        three_months("2025-12-31", Validity::NotYet);
+        three_months("2026-01-01", Validity::Valid);
+        three_months("2026-03-18", Validity::Valid);
+        three_months("2026-03-19", Validity::EndsSoon);
+        three_months("2026-04-02", Validity::Ended);
+        let week = |now, expected| check((2026, 1, 1), (2026, 1, 8), now, expected);
+        week("2026-01-03", Validity::Valid);
+        week("2026-01-06", Validity::EndsSoon);
+        check((2026, 1, 1), (9999, 12, 31), "2026-02-01", Validity::Valid);
+    }
+}

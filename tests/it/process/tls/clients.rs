@@ -1,6 +1,15 @@
 //! Commands that ask the relay on this machine: they accept its certificate, and no other.
 
 use std::process::Output;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::{HOST, Scene, TOKEN, VARIABLES};
 use crate::support::relay::{Relay, program};
@@ -56,6 +65,41 @@ fn another_certificate_is_not_accepted() {
     let (_, report) = run(&impostor, &relay, &["doctor"]);
     assert!(report.contains(other), "{report}");
     assert!(!report.contains(TOKEN), "{report}");
+}
+
+/// Starts a server that presents the certificate of the scene and has another key.
+async fn thief(scene: &Scene) -> String {
+    let provider = Arc::new(ring::default_provider());
+    let other = PrivateKeyDer::from_pem_slice(scene.authority.issue(HOST).key.as_bytes()).unwrap();
+    let key = ring::sign::any_supported_type(&other).unwrap();
+    let stolen = CertifiedKey::new(vec![scene.issued.der.clone()], key);
+    let config =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let resolver = Arc::new(SingleCertAndKey::from(stolen));
+    let config = config.unwrap().with_no_client_auth().with_cert_resolver(resolver);
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            assert!(acceptor.accept(stream).await.is_err(), "the client believes it");
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_without_the_key_of_the_certificate_is_not_accepted() {
+    let scene = Scene::new();
+    let address = thief(&scene).await;
+    let mut healthcheck = program(scene.folder.path());
+
+    healthcheck.arg("healthcheck").env("SAVIO_RELAY_SERVER__LISTEN", &address);
+    let output = healthcheck.output().unwrap();
+
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    assert!(shown.contains("its certificate is not trusted, it is not valid"), "{shown}");
 }
 
 #[test]
