@@ -148,7 +148,8 @@ cd "$root"
 if [[ -z $short ]]; then
     rust_image=$(sed -n 's/^ARG RUST_IMAGE=//p' Dockerfile)
     if timeout 600 buildah pull "$rust_image" >"$work/pull" 2>&1; then
-        buildah bud --format docker --layers --build-arg "BUILD_COMMIT=0123456789ab" --build-arg "RUNTIME_IMAGE=$runtime_image" \
+        buildah bud --format docker --layers --build-arg BUILD_COMMIT=0123456789ab --build-arg BUILD_DATE=2026-11-30 \
+            --build-arg "RUNTIME_IMAGE=$runtime_image" \
             --tag localhost/compiled . || fail 'the image should build from the sources'
         run_once localhost/compiled --version | grep 0123456789ab || fail '--version should show the commit'
     else
