@@ -10,14 +10,16 @@ pub(crate) fn report_left_out(what: &str) {
     print(&format!("\n!!! LEFT OUT: {what}\n"));
 }
 
-/// Returns the file that a variable names; none if the test is left out.
+/// Returns the file that a variable names; none if the test is left out. `none` leaves it out in CI
+/// too.
 #[track_caller]
 pub(crate) fn file_of(name: &str, what: &str) -> Option<String> {
-    let file = variable(name);
-    if file.is_none() {
-        report_left_out(&format!("{what}; {name} names no file"));
+    match variable(name) {
+        None => report_left_out(&format!("{what}; {name} names no file")),
+        Some(file) if file == "none" => print(&format!("\n!!! LEFT OUT: {what}; {name} is none\n")),
+        Some(file) => return Some(file),
     }
-    file
+    None
 }
 
 /// Writes a line to standard error.
