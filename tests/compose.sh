@@ -61,12 +61,13 @@ docker() {
 relay=relay_relay_1 caddy=relay_caddy_1
 log_of_relay() { podman logs "$relay"; }
 
-# Runs a command line that docs/operations.md shows, and checks that it succeeds, or ends with a status that is allowed.
+# Runs a command line that docs/operations.md shows, and checks that it succeeds, or ends with a status of the pattern.
 doc() {
     local status=0
     grep -qF -- "$1" "$root/docs/operations.md" || fail "docs/operations.md should show: $1"
     eval "$1" >"$work/output" 2>&1 || status=$?
-    [[ $status == 0 || $status == "${2:-0}" ]] || { cat "$work/output"; fail "should succeed, not end with status $status: $1"; }
+    # shellcheck disable=SC2053 # a pattern
+    [[ $status == 0 || $status == ${2:-0} ]] || { cat "$work/output"; fail "should succeed, not end with status $status: $1"; }
 }
 said() { grep -qF -- "$1" "$work/output" || { cat "$work/output"; fail "should say: $1"; }; }
 
@@ -119,8 +120,8 @@ docker compose exec relay savio-relay send typeform >"$work/output" 2>&1 || { ca
 until_true 'podman exec "$relay" savio-relay events list --state delivered | grep typeform'
 doc 'docker compose exec relay savio-relay healthcheck'
 said ready
-# It may find the public address wrong, whose name no DNS knows here.
-doc 'docker compose exec relay savio-relay doctor' 1
+# It may find the public address wrong, or not find it, since no DNS knows its name here.
+doc 'docker compose exec relay savio-relay doctor' '[13]'
 said "https://$domain/hooks/typeform"
 said 'a relay runs on 0.0.0.0:8080, and is ready'
 said '/data/relay.db is intact'
