@@ -5,5 +5,5 @@ mod expected_certificate;
 mod proxies;
 
 pub use call_failure::{CallFailure, TlsFault, error_chain};
-pub use expected_certificate::expecting;
+pub use expected_certificate::{expecting, expecting_any};
 pub use proxies::{is_loopback, proxy};

@@ -50,7 +50,8 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         runtime::block_on(ask(&client(url.as_str())?, url.clone(), &words))
     } else {
         let config = input::config(arguments.config.as_deref(), environment)?;
-        runtime::block_on(ask_local(&config))
+        let listener = LocalListener::for_health(config.listen, &config.tls);
+        runtime::block_on(ask_listener(listener))
     };
     match health? {
         Health::Ready => output::print("ready\n"),
@@ -60,9 +61,13 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     }
 }
 
-/// Asks the relay of this configuration, on this machine.
+/// Asks the relay of this configuration, on this machine, which has to have its certificate.
 pub(super) async fn ask_local(config: &Config) -> Result<Health, CommandError> {
-    let Some(listener) = LocalListener::of(config.listen, &config.tls) else {
+    ask_listener(LocalListener::of(config.listen, &config.tls)).await
+}
+
+async fn ask_listener(listener: Option<LocalListener>) -> Result<Health, CommandError> {
+    let Some(listener) = listener else {
         let unknown = "`listen` leaves the port open: say where the relay is with --url";
         return Err(CommandError::InvalidInput(unknown.to_owned()));
     };

@@ -9,7 +9,7 @@ use reqwest::{Client, ClientBuilder, Url};
 use super::error::CommandError;
 use super::input::local_address;
 use crate::config::TlsConfig;
-use crate::http_client::{CallFailure, TlsFault, error_chain, expecting};
+use crate::http_client::{CallFailure, TlsFault, error_chain, expecting, expecting_any};
 use crate::listener::tls::pair::read_certificate;
 
 /// Longest time for a response, unless a call sets its own.
@@ -24,11 +24,22 @@ pub(super) struct LocalListener {
 }
 
 impl LocalListener {
+    /// Finds it, to be asked for no more than its health: without a secret, and whatever its
+    /// certificate is. None if its address leaves the port open.
+    // A relay whose renewed certificate cannot be used goes on with the one before. It is healthy, and
+    // a restart, which an orchestrator makes of unhealthy ones, would end it.
+    pub(super) fn for_health(listen: SocketAddr, tls: &TlsConfig) -> Option<LocalListener> {
+        let client = |url: &Url| {
+            if tls.is_on() { client_with(expecting_any()) } else { client(url.as_str()) }
+        };
+        let url = url_of(listen, tls)?;
+        let client = client(&url).map_err(|error| error.to_string());
+        Some(LocalListener { url, section: tls.is_on().then_some(tls.section), client })
+    }
+
     /// Finds it; none if its address leaves the port open.
     pub(super) fn of(listen: SocketAddr, tls: &TlsConfig) -> Option<LocalListener> {
-        let local = local_address(listen)?;
-        let url: Url =
-            format!("{}://{local}", tls.scheme()).parse().expect("an address makes a URL");
+        let url = url_of(listen, tls)?;
         let client = match tls.certificate() {
             None => client(url.as_str()).map_err(|error| error.to_string()),
             Some(path) => path.map_err(|error| error.to_string()).and_then(|path| {
@@ -66,6 +77,11 @@ impl LocalListener {
             (Some(_), Some(TlsFault::Untrusted) | None) | (None, _) => failure.to_string(),
         }
     }
+}
+
+fn url_of(listen: SocketAddr, tls: &TlsConfig) -> Option<Url> {
+    let local = local_address(listen)?;
+    Some(format!("{}://{local}", tls.scheme()).parse().expect("an address makes a URL"))
 }
 
 /// Returns a client for a URL that a person names.

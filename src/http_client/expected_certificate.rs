@@ -1,5 +1,6 @@
 //! TLS with the relay on this machine. It is called by its address, for which its certificate is not
-//! valid: so exactly the certificate in its file is expected, and no other is accepted.
+//! valid: so exactly the certificate in its file is expected, and no other is accepted. Only a question
+//! that gives nothing away accepts any.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,8 +21,17 @@ pub(super) struct OtherCertificate {
 
 /// Returns the settings of a client that accepts this certificate, from this file, and no other.
 pub fn expecting(certificate: CertificateDer<'static>, file: PathBuf) -> ClientConfig {
+    settings(Some((certificate, file)))
+}
+
+/// Returns the settings of a client that accepts any certificate. It must not send a secret.
+pub fn expecting_any() -> ClientConfig {
+    settings(None)
+}
+
+fn settings(expected: Option<(CertificateDer<'static>, PathBuf)>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
-    let verifier = ExpectedCertificate { certificate, file, provider: Arc::clone(&provider) };
+    let verifier = ExpectedCertificate { expected, provider: Arc::clone(&provider) };
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring knows the default versions")
@@ -32,8 +42,8 @@ pub fn expecting(certificate: CertificateDer<'static>, file: PathBuf) -> ClientC
 
 #[derive(Debug)]
 struct ExpectedCertificate {
-    certificate: CertificateDer<'static>,
-    file: PathBuf,
+    /// With its file; none if any is accepted.
+    expected: Option<(CertificateDer<'static>, PathBuf)>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -46,11 +56,13 @@ impl ServerCertVerifier for ExpectedCertificate {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if *end_entity == self.certificate {
-            return Ok(ServerCertVerified::assertion());
+        match &self.expected {
+            Some((expected, file)) if end_entity != expected => {
+                let other = Arc::new(OtherCertificate { file: file.clone() });
+                Err(Error::InvalidCertificate(CertificateError::Other(OtherError(other))))
+            }
+            Some(_) | None => Ok(ServerCertVerified::assertion()),
         }
-        let other = Arc::new(OtherCertificate { file: self.file.clone() });
-        Err(Error::InvalidCertificate(CertificateError::Other(OtherError(other))))
     }
 
     // Whoever has the certificate, which is public, has to have its key too.

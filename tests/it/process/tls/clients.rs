@@ -56,8 +56,7 @@ fn another_certificate_is_not_accepted() {
     let impostor = Scene::new();
     let other = "it presents another certificate than the one in tls/fullchain.pem";
 
-    check(&impostor, &relay, (&["healthcheck"], 3, &[other, "try again in a few seconds"]));
-    check(&impostor, &relay, (&["sources", "pause", "form"], 3, &[other]));
+    check(&impostor, &relay, (&["sources", "pause", "form"], 3, &[other, "try again in a few"]));
     check(&impostor, &relay, (&["destinations", "pause", "default"], 3, &[other]));
     let payload = impostor.folder.path().join("payload.json");
     std::fs::write(&payload, r#"{"text":"It is slow"}"#).unwrap();
@@ -92,10 +91,10 @@ async fn thief(scene: &Scene) -> String {
 async fn server_without_the_key_of_the_certificate_is_not_accepted() {
     let scene = Scene::new();
     let address = thief(&scene).await;
-    let mut healthcheck = program(scene.folder.path());
+    let mut sources = program(scene.folder.path());
 
-    healthcheck.arg("healthcheck").env("SAVIO_RELAY_SERVER__LISTEN", &address);
-    let output = healthcheck.output().unwrap();
+    sources.args(["sources", "pause", "form"]).env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", &address);
+    let output = sources.envs(VARIABLES).output().unwrap();
 
     let shown = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{shown}");
@@ -131,8 +130,20 @@ fn certificate_that_cannot_be_read_here_is_named() {
     let relay = scene.start();
     std::fs::remove_file(scene.tls().join("fullchain.pem")).unwrap();
 
-    let unread = ["[server.tls]", "the file tls/fullchain.pem does not exist"];
-    check(&scene, &relay, (&["healthcheck"], 3, &unread));
+    let unread = ["[admin.tls]", "the file tls/fullchain.pem does not exist"];
+    check(&scene, &relay, (&["sources", "pause", "form"], 3, &unread));
+}
+
+#[test]
+fn relay_whose_renewed_certificate_cannot_be_used_is_healthy() {
+    let scene = Scene::new();
+    let relay = scene.start();
+
+    scene.authority.issue_for(HOST, (-80, 10)).write(&scene.tls());
+    std::fs::write(scene.tls().join("privkey.pem"), "nothing").unwrap();
+    check(&scene, &relay, (&["healthcheck"], 0, &["ready"]));
+    std::fs::write(scene.tls().join("fullchain.pem"), "nothing").unwrap();
+    check(&scene, &relay, (&["healthcheck"], 0, &["ready"]));
 }
 
 #[test]
