@@ -279,7 +279,6 @@ pub(super) fn variables(savio: &MockServer) -> Vec<(&'static str, String)> {
         ("FORM_SECRET", "secret".to_owned()),
         ("SAVIO_API_TOKEN", "token".to_owned()),
         ("ADMIN_TOKEN", "a token of the test".to_owned()),
-        ("SAVIO_RELAY_SERVER__PUBLIC_URL", "https://relay.example.com".to_owned()),
         ("SAVIO_RELAY_SAVIO__BASE_URL", format!("{}/app/api/", savio.uri())),
     ]
 }

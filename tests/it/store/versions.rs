@@ -134,3 +134,23 @@ fn store_that_only_newer_programs_can_use_is_refused() {
     assert!(error.contains("version 99, which programs from version 98 on can use"), "{error}");
     assert_eq!(fs::read(&place.settings().path).unwrap(), before);
 }
+
+#[test]
+fn store_without_a_possible_version_is_called_damaged() {
+    for change in [
+        "DELETE FROM schema_version",
+        "INSERT INTO schema_version (version) VALUES (17)",
+        "UPDATE schema_version SET version = -5",
+        "UPDATE schema_version SET version = 3",
+        "PRAGMA user_version = -5",
+    ] {
+        let place = TestStore::new();
+        drop(Sqlite::open(&place.settings()).unwrap());
+        Connection::open(&place.settings().path).unwrap().execute_batch(change).unwrap();
+
+        let error = Sqlite::open(&place.settings()).unwrap_err().to_string();
+
+        assert!(error.contains("it is damaged (its "), "{change}: {error}");
+        assert!(error.contains("put a backup in its place"), "{change}: {error}");
+    }
+}

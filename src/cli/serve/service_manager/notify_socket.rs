@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use tracing::{info, warn};
 
@@ -92,6 +93,10 @@ impl NotifySocket {
     fn try_send(&self, message: &str) -> io::Result<()> {
         // A new socket for each message: what reads the other end may have been restarted.
         let socket = UnixDatagram::unbound()?;
+        // Once is enough: the wait blocks a thread of all parts.
+        if self.is_failing.load(Ordering::Relaxed) {
+            socket.set_nonblocking(true)?;
+        }
         socket.set_write_timeout(Some(SEND_TIMEOUT))?;
         socket.send_to_addr(message.as_bytes(), &address(&self.name)?)?;
         Ok(())
@@ -104,6 +109,14 @@ impl NotifySocket {
                 format!("nobody has read from it for {SEND_TIMEOUT:?}")
             }
             ErrorKind::InvalidInput => "it is neither an absolute path nor `@NAME`".to_owned(),
+            // Not `file::explain`, which advises to create a file.
+            ErrorKind::NotFound => "there is no such socket".to_owned(),
+            _ if [Errno::PROTOTYPE, Errno::NOTSOCK]
+                .map(|it| Some(it.raw_os_error()))
+                .contains(&error.raw_os_error()) =>
+            {
+                "it is no datagram socket, as a service manager has".to_owned()
+            }
             _ => file::explain(error, Path::new(&self.name)),
         }
     }
@@ -148,6 +161,46 @@ mod tests {
         ] {
             assert_eq!(notification.to_string(), expected);
         }
+    }
+
+    fn socket(path: &Path) -> NotifySocket {
+        let variable = (VARIABLE.to_owned(), path.display().to_string());
+        NotifySocket::of(&Environment::from([variable])).unwrap()
+    }
+
+    #[test]
+    fn unusable_socket_is_called_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let stream = folder.path().join("stream");
+        let _listener = std::os::unix::net::UnixListener::bind(&stream).unwrap();
+        let missing = folder.path().join("no/such/socket");
+        for (path, expected) in [
+            (&stream, "it is no datagram socket, as a service manager has"),
+            (&missing, "there is no such socket"),
+        ] {
+            let socket = socket(path);
+            let error = socket.try_send("READY=1").unwrap_err();
+            assert_eq!(socket.explain(&error), expected);
+        }
+    }
+
+    #[test]
+    fn socket_that_nobody_reads_is_waited_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let _reader = UnixDatagram::bind(&path).unwrap();
+        let socket = socket(&path);
+        let line = "x".repeat(1000);
+        while !socket.is_failing.load(Ordering::Relaxed) {
+            socket.send(&[Notification::Status(&line)]);
+        }
+
+        let start = std::time::Instant::now();
+        for _ in 0..5 {
+            socket.send(&[Notification::Watchdog]);
+        }
+
+        assert!(start.elapsed() < SEND_TIMEOUT, "{:?}", start.elapsed());
     }
 
     #[test]
