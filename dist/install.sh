@@ -139,6 +139,7 @@ check_tools() {
         downloader=curl
     elif command -v wget >/dev/null; then
         downloader=wget
+        check_wget
     else
         fail 'Neither curl nor wget is installed.' 'Install one of them, and run this again.'
     fi
@@ -150,6 +151,22 @@ check_tools() {
         fail 'Neither sha256sum nor shasum is installed, so the download cannot be verified.' \
             'Install coreutils (sha256sum), and run this again.'
     fi
+}
+
+# GNU's verifies certificates. That of busybox may not, depending on how it was built.
+check_wget() {
+    if wget --version >/dev/null 2>&1; then
+        # By default, it tries 20 times. Its log has the answers' headers, for `stays_in_tls`.
+        wget_options='-nv -S --tries=3 --timeout=60'
+        return
+    fi
+    # Without options: with a timeout (-T), some versions of it crash. It tries once.
+    wget_options=
+    case $url in
+        https://*)
+            fail 'The wget of this system may not verify who answers, so that the checksum would prove nothing.' \
+                'Install curl or GNU wget, and run this again.' ;;
+    esac
 }
 
 check_folder() {
@@ -179,11 +196,21 @@ with_curl() {
 }
 
 with_wget() {
-    # By default, GNU wget tries 20 times. That of busybox tries once; with a timeout (-T), some versions of it crash.
-    limits=
-    if wget --version >/dev/null 2>&1; then limits='-nv --tries=3 --timeout=60'; fi
     # shellcheck disable=SC2086 # several options, or none
-    wget $limits -O "$2" "$1"
+    wget $wget_options -O "$2" "$1" || return
+    case $1 in
+        https://*) stays_in_tls ;;
+    esac
+}
+
+# GNU wget follows a redirection out of TLS, and has no option against that.
+stays_in_tls() {
+    outside=$(grep -iE '^ *Location:[[:space:]]*[a-z][a-z0-9+.-]*:' "$work/error" \
+        | grep -ivE '^ *Location:[[:space:]]*https:' | head -n 1)
+    [ -n "$outside" ] || return 0
+    # The last line of the log is what `download` shows.
+    say "it is redirected to ${outside#*: }, which is not encrypted" >&2
+    return 1
 }
 
 # Finds the archive of this system in the release's SHA256SUMS: `archive`, `digest` and `version`.

@@ -64,10 +64,29 @@ head -c 4096 "$program" >"$work/broken/savio-relay-$version-$target/savio-relay"
 # The answer with the archive ends in its middle.
 site cut "$work/release"
 
+# A certificate of this machine, which the stand-ins `curl-tls` and `wget-tls` trust below.
+if command -v openssl >/dev/null; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=localhost \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+else
+    leave_out 'openssl is not installed: the install script is NOT TESTED with https'
+fi
+
 cat >"$work/server.py" <<'PYTHON'
-import functools, http.server, os, sys
+import functools, http.server, os, ssl, sys, threading
 
 class Files(http.server.SimpleHTTPRequestHandler):
+    # /moved/PATH leads to /PATH on the same server, and /http/PATH and /https/PATH to that of the one without and with TLS.
+    def do_GET(self):
+        first, _, path = self.path[1:].partition("/")
+        servers = {"moved": "", "http": f"http://127.0.0.1:{plain.server_port}", "https": f"https://127.0.0.1:{tls.server_port}"}
+        if first in servers:
+            self.send_response(302)
+            self.send_header("Location", f"{servers[first]}/{path}")
+            self.end_headers()
+        else:
+            super().do_GET()
+
     def copyfile(self, source, target):
         if "/cut/" in self.path and self.path.endswith(".tar.gz"):
             target.write(source.read(os.fstat(source.fileno()).st_size // 2))
@@ -77,14 +96,21 @@ class Files(http.server.SimpleHTTPRequestHandler):
     def log_message(self, text, *values):
         print(text % values, file=sys.stderr, flush=True)
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=sys.argv[1]))
-print(server.server_port, flush=True)
-server.serve_forever()
+folder, certificate, key = sys.argv[1:]
+files = functools.partial(Files, directory=folder)
+plain, tls = (http.server.ThreadingHTTPServer(("127.0.0.1", 0), files) for _ in range(2))
+if os.path.exists(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    tls.socket = context.wrap_socket(tls.socket, server_side=True)
+    threading.Thread(target=tls.serve_forever, daemon=True).start()
+print(plain.server_port, tls.server_port, flush=True)
+plain.serve_forever()
 PYTHON
 mkfifo "$work/port"
-python3 "$work/server.py" "$work/sites" >"$work/port" 2>"$work/requests" &
+python3 "$work/server.py" "$work/sites" "$work/cert.pem" "$work/key.pem" >"$work/port" 2>"$work/requests" &
 processes+=($!)
-read -r port <"$work/port"
+read -r port tls_port <"$work/port"
 
 # --- cases ---
 
@@ -131,6 +157,10 @@ stand_in() {
 stand_in github gh "case \"\$*\" in *--help | 'auth status') exit 0;; esac
 echo \"\$*\" >>'$work/gh'
 [ -e '$work/confirmed' ] || { echo 'no attestations found' >&2; exit 1; }"
+
+# They know the certificate of this machine.
+stand_in curl-tls curl "exec '$(command -v curl)' --cacert '$work/cert.pem' \"\$@\""
+stand_in wget-tls wget "exec '$(command -v wget)' --ca-certificate='$work/cert.pem' \"\$@\""
 
 home=$work/home prefix=$home/.local output="" status=0 what=""
 
@@ -279,6 +309,29 @@ refusals() {
     refused "$program/bin could not be made"
 }
 
+https() {
+    local url=https://127.0.0.1:$tls_port tool
+    [[ -e $work/cert.pem ]] || return 0
+    for tool in curl wget; do
+        new_home
+        run "https, with $tool" "$tool-tls $tool" --url "$url/moved/good"
+        installed
+        new_home
+        run "https with a certificate that nobody knows, with $tool" "$tool" --url "$url/good"
+        refused 'SHA256SUMS could not be downloaded'
+        run "a redirection out of https, with $tool" "$tool-tls $tool" --url "$url/http/good"
+        refused 'SHA256SUMS could not be downloaded'
+        run "redirections out of https and back, with $tool" "$tool-tls $tool" --url "$url/moved/http/https/good"
+        refused 'SHA256SUMS could not be downloaded'
+    done
+    says "it is redirected to http://127.0.0.1:$port/https/good/latest/download/SHA256SUMS, which is not encrypted"
+    if [[ -d $work/busybox ]]; then
+        run 'https, with the programs of busybox' busybox --url "$url/good"
+        refused 'The wget of this system may not verify who answers'
+        says 'Install curl or GNU wget'
+    fi
+}
+
 # A file size limit refuses what a full disk would, at the same calls.
 full_disks() {
     local limit
@@ -346,6 +399,7 @@ for name in bash dash busybox; do
     installs
     upgrades
     refusals
+    https
     full_disks
     provenance
     cut_script
