@@ -85,6 +85,14 @@ setting() {
 }
 setting DOMAIN "$domain"
 setting TLS_ISSUER internal
+
+# Without a secret no source is live and the relay is not ready, and still its answers are public.
+doc 'docker compose up -d'
+until_true '[[ $(curl --insecure --resolve "$domain:443:127.0.0.1" "https://$domain/hooks/typeform" --data x) == *"source is off"* ]]'
+until_health_is "$relay" unhealthy
+say 'without a source, the relay answers through Caddy, and is unhealthy'
+docker compose down >"$work/output" 2>&1 || { cat "$work/output"; fail 'compose should remove its containers'; }
+
 setting SAVIO_API_TOKEN practice-savio-token
 setting TYPEFORM_SECRET "$typeform_secret"
 ADMIN_TOKEN=practice-admin-token
