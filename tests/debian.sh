@@ -31,6 +31,40 @@ make_debian_base() {
     printf '%s' "$debian_packages" >"$debian_base.packages"
 }
 
+# Makes a folder, `walk_folder`, which is removed at the end of the script, and ends by then what `run_walk` runs.
+begin_walk() {
+    walk_folder=$(mktemp -d) walk=""
+    trap end_walk EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+# Runs a program for at most so many seconds. In the background, since bash acts on a signal only once the program in the
+# foreground has ended.
+run_walk() {
+    local ended=0
+    timeout --kill-after=2 "$@" </dev/null &
+    walk=$!
+    wait "$walk" || ended=$?
+    walk=""
+    return "$ended"
+}
+
+end_walk() {
+    local attempt
+    if [[ -n $walk ]]; then
+        kill "$walk" || true
+        wait "$walk" || true
+    fi
+    # What was killed with its namespaces may write for a moment more.
+    for (( attempt = 0; attempt < 100; attempt++ )); do
+        if rm -rf "$walk_folder" 2>/dev/null; then return; fi
+        sleep 0.1
+    done
+    printf '%s could not be removed\n' "$walk_folder" >&2
+}
+
 # Exits with words if a program is missing that the script needs, or if it is not run by root.
 require_root_and() {
     if [[ $(id -u) != 0 ]]; then

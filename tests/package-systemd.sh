@@ -18,9 +18,8 @@ boot() {
     source "$root/tests/debian.sh"
     require_root_and debootstrap systemd-nspawn dpkg-deb
     make_debian_base
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
-    local debian=$work/debian
+    begin_walk
+    local debian=$walk_folder/debian
     cp -a "$debian_base" "$debian"
     mkdir "$debian/packages"
     cp -r "$here"/{package-systemd.sh,steps.sh} "$root"/{dist,docs,mappings} "$debian/packages/"
@@ -44,8 +43,8 @@ WantedBy=default.target
 U
     ln -s ../walk.service "$debian/etc/systemd/system/multi-user.target.wants/"
     touch "$debian/packages/output"
-    timeout --kill-after=10 300 systemd-nspawn --quiet --directory="$debian" --private-network --register=no --keep-unit \
-        --boot </dev/null >"$work/console" 2>&1 || true
+    run_walk 300 systemd-nspawn --quiet --directory="$debian" --private-network --register=no --keep-unit \
+        --boot >"$walk_folder/console" 2>&1 || true
     cat "$debian/packages/output"
     if [[ -e $debian/packages/passed ]]; then
         printf '\nThe service of the package was started, watched, upgraded and removed by systemd.\n'
@@ -53,7 +52,7 @@ U
         printf '\nFAILED: the walk inside of the Debian did not reach its end.\n' >&2
         exit 1
     else
-        tail -n 20 "$work/console" >&2
+        tail -n 20 "$walk_folder/console" >&2
         printf '\nsystemd does not boot in systemd-nspawn on this machine: see the lines above\n' >&2
         exit 75
     fi
@@ -281,19 +280,18 @@ https_without_a_proxy() {
 -addext subjectAltName=DNS:relay.example.com -keyout privkey.pem -out fullchain.pem'
     ends_with 0
     export RENEWED_LINEAGE=/packages
-    doc 'install -m 0644 "$RENEWED_LINEAGE/fullchain.pem" /etc/savio-relay/fullchain.pem'
-    doc 'install -m 0640 -g savio-relay "$RENEWED_LINEAGE/privkey.pem" /etc/savio-relay/privkey.pem'
+    doc 'install -m 0640 "$RENEWED_LINEAGE/fullchain.pem" "$RENEWED_LINEAGE/privkey.pem" /etc/savio-relay/secrets/'
     cp /etc/savio-relay/relay.toml behind-a-proxy.toml
     sed -i -e '/^trusted_proxies/d' -e 's/^\[server\]$/&\nlisten = "0.0.0.0:443"/' /etc/savio-relay/relay.toml
-    printf '\n[server.tls]\ncert = "fullchain.pem"\nkey = "privkey.pem"\n' >>/etc/savio-relay/relay.toml
+    printf '\n[server.tls]\ncert = "secrets/fullchain.pem"\nkey = "secrets/privkey.pem"\n' >>/etc/savio-relay/relay.toml
     restart
-    local authority=/etc/savio-relay/fullchain.pem
+    local authority=/packages/fullchain.pem
     send by-https a-secret-of-systemd
     arrived by-https
     doc 'savio-relayctl doctor'
 
-    rm /etc/savio-relay/privkey.pem
-    sed -i 's|"privkey.pem"|"$CREDENTIALS_DIRECTORY/key.pem"|' /etc/savio-relay/relay.toml
+    rm /etc/savio-relay/secrets/privkey.pem
+    sed -i 's|"secrets/privkey.pem"|"$CREDENTIALS_DIRECTORY/key.pem"|' /etc/savio-relay/relay.toml
     drop_in key <<'D'
 [Service]
 LoadCredential=key.pem:/packages/privkey.pem

@@ -20,15 +20,15 @@ if [[ -z ${PACKAGE_WALK_FOLDER:-} ]]; then
     fi
     require_root_and debootstrap unshare dpkg-deb
     make_debian_base
-    PACKAGE_WALK_FOLDER=$(mktemp -d)
-    trap 'rm -rf "$PACKAGE_WALK_FOLDER"' EXIT
+    begin_walk
+    PACKAGE_WALK_FOLDER=$walk_folder
     cp -a "$debian_base" "$PACKAGE_WALK_FOLDER/debian"
     mkdir "$PACKAGE_WALK_FOLDER/debian/packages"
     cp "$1" "$PACKAGE_WALK_FOLDER/debian/packages/savio-relay.deb"
     cp "$2" "$PACKAGE_WALK_FOLDER/debian/packages/previous.deb"
     export PACKAGE_WALK_FOLDER
     # All processes and mounts end with the namespaces.
-    unshare --mount --net --pid --fork --kill-child "$0"
+    run_walk 1200 unshare --mount --net --pid --fork --kill-child "$0"
     exit
 fi
 
@@ -160,6 +160,22 @@ step 'inside savio-relayctl sources list'
 ends_with 0
 stop "$relay"
 
+# --- savio-relayctl, when the caller or the configuration is unusual ---
+
+step "inside sh -c 'cd /usr/sbin && ./savio-relayctl sources list'"
+ends_with 0
+cp -p debian/etc/savio-relay/secrets.env secrets.env
+echo PATH=/nowhere >>debian/etc/savio-relay/secrets.env
+step 'inside savio-relayctl sources list'
+ends_with 0
+mv secrets.env debian/etc/savio-relay/secrets.env
+mv debian/etc/savio-relay configuration
+step 'inside savio-relayctl check'
+ends_with 3
+[[ $output == 'savio-relayctl: there is no folder /etc/savio-relay: see "Running with systemd" in docs/operations.md' ]] \
+    || fail 'should say which folder is missing, and nothing else'
+mv configuration debian/etc/savio-relay
+
 # --- The first webhook ---
 
 cat >>debian/etc/savio-relay/secrets.env <<S
@@ -185,6 +201,9 @@ begin caddy 'serving initial configuration' inside env HOME=/var/lib/caddy \
     caddy run --config /etc/caddy/Caddyfile
 authority=/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt
 until_true "[ -e debian$authority ]"
+# `doctor` trusts what this machine trusts.
+install -m 0644 "debian$authority" debian/packages/authority.crt
+echo SSL_CERT_FILE=/packages/authority.crt >>debian/etc/savio-relay/secrets.env
 start_sandbox
 start_relay
 send first
@@ -203,6 +222,15 @@ step 'inside savio-relayctl backup /var/backups/savio-relay/relay.db'
 ends_with 0
 step 'mode /var/backups/savio-relay/relay.db'
 says '-rw-------'
+
+# The unit deletes old backups that it made itself.
+backups=debian/var/backups/savio-relay
+touch -d '20 days ago' "$backups"/relay-2026-11-01T0307.db "$backups"/relay-before-upgrade.db
+touch "$backups"/relay-2026-11-20T0307.db
+step "inside $(sed -n 's/^ExecStartPost=//p' debian/lib/systemd/system/savio-relay-backup.service)"
+ends_with 0
+step "LC_ALL=C ls $backups"
+[[ $output == $'relay-2026-11-20T0307.db\nrelay-before-upgrade.db\nrelay.db' ]] || fail 'should list all but the old one of the unit'
 
 # --- Removal and purge, with a configuration and a store ---
 
@@ -299,5 +327,24 @@ step 'inside apt-get install -y /packages/savio-relay.deb'
 ends_with 0
 step "inside savio-relayctl events list --state delivered --json | grep -c '\"id\"'"
 [[ $output == 7 ]] || fail 'should find all 7 events'
+
+# --- Folders that are links, one of them to a disk that is not there ---
+
+step 'inside apt-get purge -y savio-relay'
+ends_with 0
+rm -r debian/var/lib/savio-relay
+mkdir -p debian/srv/configuration
+ln -s /srv/configuration debian/etc/savio-relay
+ln -s /srv/disk/store debian/var/lib/savio-relay
+step 'inside apt-get install -y /packages/savio-relay.deb'
+ends_with 0
+[[ $(readlink debian/var/lib/savio-relay) == /srv/disk/store ]] || fail 'should leave the link to the store'
+step 'inside apt-get purge -y savio-relay'
+ends_with 0
+says '/srv/configuration, to which /etc/savio-relay led, is kept'
+step 'ls debian/srv/configuration'
+says 'secrets.env'
+step 'ls -d debian/etc/savio-relay'
+ends_with 2
 
 printf '\nThe package was installed, used, upgraded, downgraded and purged, and kept every event.\n'
