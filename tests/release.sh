@@ -39,6 +39,16 @@ commit 'Release'
 git tag "v$version"
 
 step dist/release/check.sh "v$version"
+refuses "The commit of v$version is neither on origin/main nor on a branch origin/release/*."
+git update-ref refs/remotes/origin/other HEAD
+step dist/release/check.sh "v$version"
+refuses 'Merge it, and tag what was merged.'
+git update-ref refs/remotes/origin/release/9.8 HEAD
+step dist/release/check.sh "v$version"
+succeeds
+git update-ref -d refs/remotes/origin/release/9.8
+git update-ref refs/remotes/origin/main HEAD
+step dist/release/check.sh "v$version"
 succeeds
 says $'\n'"version=$version"$'\n'
 says $'\n'"commit=$(git rev-parse --short=12 HEAD)"$'\n'
@@ -76,6 +86,25 @@ sed -i '/ AS runtime$/s/@sha256:.*/ AS runtime/' dist/release/Dockerfile
 step dist/release/check.sh v10.0.0-rc.1
 refuses 'dist/release/Dockerfile has no image "runtime" with a digest.'
 git checkout --quiet .
+
+# GitHub's client, which knows one run of CI: a push of this commit that passed.
+mkdir "$work/github"
+cat >"$work/github/gh" <<'GH'
+#!/bin/sh
+case "$*" in
+    "run list --commit $PASSED --workflow ci.yml --event push --status success "*) echo https://example.com/run/1 ;;
+    "run list "*) ;;
+    *) echo "unknown command: $*" >&2; exit 1 ;;
+esac
+GH
+chmod 755 "$work/github/gh"
+passed() { PATH=$work/github:$PATH PASSED=$1 dist/release/passed.sh "$2"; }
+head=$(git rev-parse HEAD)
+step passed "$head" "$head"
+succeeds
+says 'CI passed: https://example.com/run/1'
+step passed another "$head"
+refuses "CI did not pass, or has not ended, for $head."
 
 step dist/release/notes.sh "$version" example/example
 succeeds

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks that a tag can be released: it is the version of Cargo.toml, and CHANGELOG.md has a dated section for it.
+# Checks that a tag can be released: it is the version of Cargo.toml, CHANGELOG.md has a dated section for it, and its commit
+# was merged.
 # Prints what the other steps of the release need, as lines NAME=VALUE.
 #
 # Usage: dist/release/check.sh TAG      (with the tag checked out)
@@ -21,6 +22,10 @@ heading=$(grep -F "## [$version]" CHANGELOG.md) || fail "CHANGELOG.md has no sec
 if ! [[ $heading =~ ^"## [$version] - "[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]]; then
     fail "CHANGELOG.md has \"$heading\"." "A release needs its date: \"## [$version] - $(date +%F)\"."
 fi
+
+# Not every commit that somebody can push: what is merged was reviewed.
+branch=$(git for-each-ref --contains HEAD --format='%(refname:short)' refs/remotes/origin/main 'refs/remotes/origin/release/*')
+[[ -n $branch ]] || fail "The commit of $tag is neither on origin/main nor on a branch origin/release/*." "Merge it, and tag what was merged."
 
 # A version with a suffix, such as 0.2.0-rc.1, is tried by those who ask for it. A correction of an older line is not
 # the latest version either.
