@@ -48,7 +48,13 @@ pub(super) fn networks(
 ) -> Option<Vec<Network>> {
     let mut networks = Vec::new();
     for text in section.texts("trusted_proxies", mistakes)? {
-        if let Ok(network) = text.text.parse() {
+        if let Ok(network) = text.text.parse::<Network>() {
+            if network.has_all_addresses() {
+                let message = format!("`{}` trusts everyone as a proxy", text.text);
+                let help =
+                    "then each sender can make up its address: name the addresses of your proxies";
+                mistakes.push(Diagnostic::warning(text.place, message).help(help));
+            }
             networks.push(network);
         } else {
             let message = format!("`{}` is not a network", text.text);

@@ -30,6 +30,11 @@ impl FromStr for Network {
 }
 
 impl Network {
+    /// Returns whether all addresses of a kind are in it.
+    pub fn has_all_addresses(&self) -> bool {
+        self.0.prefix_len() == 0
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }

@@ -17,7 +17,7 @@ use super::client_ip::Peer;
 pub use key::EchoKey;
 pub use report::EchoReport;
 
-/// Header of the response with its signature, see [`EchoKey::sign_answer`].
+/// Header of the response with its signature.
 pub const SIGNATURE_HEADER: &str = "x-relay-echo";
 
 /// Keys at the same time; a further one replaces the oldest.

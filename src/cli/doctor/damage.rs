@@ -18,8 +18,9 @@ pub(super) const MIB: u64 = 1024 * 1024;
 /// Longest time of a check without `--deep`.
 const SHORT: Duration = Duration::from_secs(1);
 
-const ADVICE: &str = "stop the relay, copy the file and its -wal, and replace it by a backup or by \
-    what `sqlite3 FILE .recover` recovers";
+const ADVICE: &str = "stop the relay, copy the file and its -wal, and replace it by a backup; without \
+    one, `sqlite3 FILE .recover` of a new version saves what it can: compare the number of events before \
+    you use that, since an old version saves nothing";
 
 pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
     let shown = settings.path.display();

@@ -144,3 +144,14 @@ fn list_is_set_by_a_variable() {
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("`10.0.0.0/99` is not a network"), "{shown}");
 }
+
+#[test]
+fn network_of_all_addresses_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let variable = "SAVIO_RELAY_SERVER__TRUSTED_PROXIES";
+    for all in ["0.0.0.0/0", "::/0"] {
+        let (code, shown) = run(folder.path(), &["check"], &[(variable, all)]);
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(shown.contains(&format!("`{all}` trusts everyone as a proxy")), "{shown}");
+    }
+}

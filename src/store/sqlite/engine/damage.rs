@@ -31,8 +31,8 @@ impl Damage {
             error!(
                 "the database {path} is damaged ({found}): webhooks are answered 503 and no event is \
                  begun until it is replaced. Stop the relay, copy {path} and {path}-wal, look with \
-                 `savio-relay doctor --deep`, then put a backup in its place, or what \
-                 `sqlite3 {path} .recover` saves of it"
+                 `savio-relay doctor --deep`, then put a backup in its place. Without \
+                 one, docs/operations.md (\"Damaged database\") says how to save what can be read"
             );
         }
     }
