@@ -285,11 +285,7 @@ https_without_a_proxy() {
     sed -i -e '/^trusted_proxies/d' -e 's/^\[server\]$/&\nlisten = "0.0.0.0:443"/' /etc/savio-relay/relay.toml
     printf '\n[server.tls]\ncert = "secrets/fullchain.pem"\nkey = "secrets/privkey.pem"\n' >>/etc/savio-relay/relay.toml
     restart
-<<<<<<< Updated upstream
     local authority=/packages/fullchain.pem
-=======
-    local authority=/etc/savio-relay/secrets/fullchain.pem
->>>>>>> Stashed changes
     send by-https a-secret-of-systemd
     arrived by-https
     doc 'savio-relayctl doctor'
