@@ -27,6 +27,8 @@ services = yaml.safe_load(open("dist/compose.yaml"))["services"]
 address = services["caddy"]["networks"]["proxy"]["ipv4_address"]
 sys.exit(services["relay"]["environment"]["SAVIO_RELAY_SERVER__TRUSTED_PROXIES"] != address)
 P
+# Docker would wait for that and give up. podman-compose starts Caddy in any case, so that it would not be seen below.
+! grep -q 'condition: service_healthy' dist/compose.yaml || fail 'Caddy should start beside a relay that is not ready'
 
 begin_containers
 find_runtime_image

@@ -174,6 +174,9 @@ C
     step 'systemctl restart caddy'
     ends_with 0
     until_true "[ -e $authority ]"
+    # `doctor` trusts what this machine trusts.
+    step "install -m 0644 $authority /usr/local/share/ca-certificates/caddy.crt && update-ca-certificates"
+    ends_with 0
     start_savio
     send first a-secret
     arrived first
@@ -276,8 +279,9 @@ https_without_a_proxy() {
     step 'systemctl stop caddy'
     doc 'mkdir -p /etc/systemd/system/savio-relay.service.d'
     doc 'cp /usr/share/doc/savio-relay/examples/ports-below-1024.conf /etc/systemd/system/savio-relay.service.d/'
-    step 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 30 -subj /CN=relay.example.com \
--addext subjectAltName=DNS:relay.example.com -keyout privkey.pem -out fullchain.pem'
+    # That of Caddy's, with its chain.
+    local issued=/var/lib/caddy/.local/share/caddy/certificates/local/relay.example.com/relay.example.com
+    step "cp $issued.crt fullchain.pem && cp $issued.key privkey.pem"
     ends_with 0
     export RENEWED_LINEAGE=/packages
     doc 'install -m 0640 "$RENEWED_LINEAGE/fullchain.pem" "$RENEWED_LINEAGE/privkey.pem" /etc/savio-relay/secrets/'
@@ -285,7 +289,6 @@ https_without_a_proxy() {
     sed -i -e '/^trusted_proxies/d' -e 's/^\[server\]$/&\nlisten = "0.0.0.0:443"/' /etc/savio-relay/relay.toml
     printf '\n[server.tls]\ncert = "secrets/fullchain.pem"\nkey = "secrets/privkey.pem"\n' >>/etc/savio-relay/relay.toml
     restart
-    local authority=/packages/fullchain.pem
     send by-https a-secret-of-systemd
     arrived by-https
     doc 'savio-relayctl doctor'

@@ -64,6 +64,8 @@ begin() {
     local log=$1.log ready=$2
     shift 2
     printf '$ %s &\n' "$*"
+    # Now, since the text may be there of an earlier start.
+    : >"$log"
     exec="exec" "$@" >"$log" 2>&1 &
     last_started=$!
     until_true "grep -F -- '$ready' $log || ! cat $log"
