@@ -21,22 +21,19 @@ package=$root/target/package/previous/$hash.deb
 # In a subshell, for the trap.
 build() (
     tree=$(mktemp -d)
-    program=$root/target/release/savio-relay
     mkdir -p "$(dirname "$package")"
-    # The other checks run the program of this version, which the build would replace.
-    if [[ -e $program ]]; then mv "$program" "$package.current"; fi
-    trap 'git worktree remove --force "$tree"; if [[ -e $package.current ]]; then mv "$package.current" "$program"; fi' EXIT
+    trap 'git worktree remove --force "$tree"' EXIT
     git worktree add --quiet --detach "$tree" "$hash"
-    # `$tree/.cargo` has to apply, so that the dependencies are built with the same options.
-    (cd "$tree" && CARGO_TARGET_DIR="$root/target" cargo build --release --locked --bin savio-relay \
-        --config 'profile.release.package.savio-relay.opt-level=0')
-    mv "$program" "$package.program"
+    # `$tree/.cargo` has to apply, so that the dependencies are built with the same options. The program is not written to
+    # target/release, where the other checks run that of this version.
+    (cd "$tree" && CARGO_BUILD_BUILD_DIR="$root/target" CARGO_TARGET_DIR="$tree/target" \
+        cargo build --release --locked --bin savio-relay --config 'profile.release.package.savio-relay.opt-level=0')
+    program=$tree/target/release/savio-relay
     # A version of before there were packages is packed as this one. `~` sorts before everything.
     packer=$tree/dist/package.sh
     [[ -x $packer ]] || packer=$root/dist/package.sh
-    DPKG_DEB_COMPRESSOR_LEVEL=1 "$packer" "$package.program" '0.0.1~previous'
+    DPKG_DEB_COMPRESSOR_LEVEL=1 "$packer" "$program" '0.0.1~previous'
     mv "$(dirname "$packer")/../target/package/savio-relay_0.0.1~previous_"*.deb "$package"
-    rm "$package.program"
 )
 
 if [[ ! -e $package ]]; then
