@@ -24,6 +24,7 @@ use super::send::{OutgoingWebhook, PreparedWebhook, RelayResponse};
 use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::State;
+use crate::http_client::CallFailure;
 use crate::intake::source::Source;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::mapping_file::location::Location;
@@ -221,7 +222,7 @@ impl Demo<'_> {
         let webhook =
             OutgoingWebhook { source, sample: &sample, signed_url: Some(&signed_url), key };
         let prepared = webhook.prepare(&url, clock::now())?;
-        let response = prepared.post(http).await?;
+        let response = prepared.post(http, &CallFailure::to_string).await?;
         Ok((prepared, response))
     }
 

@@ -7,7 +7,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use super::error::CommandError;
-use super::local_listener::{LocalListener, client};
+use super::local_listener::{LocalListener, client, explain_named, https_expected};
 use super::{input, output, runtime};
 use crate::config::Config;
 use crate::http_client::CallFailure;
@@ -34,7 +34,13 @@ pub(super) struct Arguments {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Health {
     Ready,
-    NotReady { reasons: Vec<String> },
+    NotReady {
+        reasons: Vec<String>,
+    },
+    /// It was asked without TLS, and speaks https.
+    SpeaksHttps {
+        url: Url,
+    },
 }
 
 /// Response of `/readyz`.
@@ -47,22 +53,29 @@ struct ReadinessBody {
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let health = if let Some(url) = &arguments.url {
-        runtime::block_on(ask(&client(url.as_str())?, url.clone(), &words))
+        let explain = |failure: &CallFailure| explain_named(failure, url, "--url");
+        runtime::block_on(ask(&client(url.as_str())?, url.clone(), &explain))
     } else {
         let config = input::config(arguments.config.as_deref(), environment)?;
-        let listener = LocalListener::for_health(config.listen, &config.tls);
-        runtime::block_on(ask_listener(listener))
+        runtime::block_on(ask_local(&config))
     };
     match health? {
         Health::Ready => output::print("ready\n"),
         Health::NotReady { reasons } => {
             Err(CommandError::InvalidInput(format!("not ready: {}", reasons.join("; "))))
         }
+        Health::SpeaksHttps { url } => Err(https_expected(url.as_str(), "--url")),
     }
 }
 
-/// Asks the relay of this configuration, on this machine, which has to have its certificate.
+/// Asks the relay of this configuration, on this machine, whatever its certificate is.
 pub(super) async fn ask_local(config: &Config) -> Result<Health, CommandError> {
+    ask_listener(LocalListener::for_health(config.listen, &config.tls)).await
+}
+
+/// Asks the relay of this configuration, on this machine, which has to have the certificate in its
+/// file.
+pub(super) async fn ask_by_certificate(config: &Config) -> Result<Health, CommandError> {
     ask_listener(LocalListener::of(config.listen, &config.tls)).await
 }
 
@@ -75,10 +88,6 @@ async fn ask_listener(listener: Option<LocalListener>) -> Result<Health, Command
         CommandError::Failed(format!("{} cannot be asked: {reason}", listener.url))
     })?;
     ask(http, listener.url.clone(), &|failure| listener.explain(failure)).await
-}
-
-fn words(failure: &CallFailure) -> String {
-    failure.to_string()
 }
 
 async fn ask(
@@ -105,11 +114,7 @@ async fn ask(
         }
     }
     if body == PLAIN_HTTP_REFUSAL.as_bytes() {
-        let message = format!(
-            "{url} speaks https: write https:// in --url, or [server.tls] into the \
-                               configuration"
-        );
-        return Err(CommandError::InvalidInput(message));
+        return Ok(Health::SpeaksHttps { url });
     }
     health(status, &body).ok_or_else(|| {
         CommandError::InvalidInput(format!("{url} answers {status}, and not as savio-relay does"))

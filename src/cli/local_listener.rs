@@ -9,7 +9,9 @@ use reqwest::{Client, ClientBuilder, Url};
 use super::error::CommandError;
 use super::input::local_address;
 use crate::config::TlsConfig;
-use crate::http_client::{CallFailure, TlsFault, error_chain, expecting, expecting_any};
+use crate::http_client::{
+    CallFailure, TlsFault, error_chain, expecting, expecting_any, is_loopback,
+};
 use crate::listener::tls::pair::read_certificate;
 
 /// Longest time for a response, unless a call sets its own.
@@ -68,7 +70,7 @@ impl LocalListener {
         match (self.section, failure.tls) {
             (Some(section), Some(TlsFault::NotSpoken)) => format!(
                 "{failure}; a relay that was started before [{section}] was written has to be \
-                 restarted"
+                 restarted, once `savio-relay check` finds no mistake"
             ),
             (Some(_), Some(TlsFault::OtherCertificate)) => format!(
                 "{failure}. If that file was replaced just now, try again in a few seconds; else the \
@@ -82,6 +84,24 @@ impl LocalListener {
 fn url_of(listen: SocketAddr, tls: &TlsConfig) -> Option<Url> {
     let local = local_address(listen)?;
     Some(format!("{}://{local}", tls.scheme()).parse().expect("an address makes a URL"))
+}
+
+/// Explains why a call of a URL that a person named with this option got no answer.
+pub(super) fn explain_named(failure: &CallFailure, url: &Url, option: &str) -> String {
+    if failure.tls == Some(TlsFault::Untrusted) && is_loopback(url) {
+        return format!(
+            "{failure}; a certificate is for a name and not for this machine's own address, so leave \
+             {option} out to call the relay of the configuration"
+        );
+    }
+    failure.to_string()
+}
+
+/// Returns the mistake of calling a relay with TLS without it, at a URL that this option can name.
+pub(super) fn https_expected(url: &str, option: &str) -> CommandError {
+    CommandError::InvalidInput(format!(
+        "{url} speaks https: write https:// in {option}, or [server.tls] into the configuration"
+    ))
 }
 
 /// Returns a client for a URL that a person names.

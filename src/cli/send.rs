@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::error::CommandError;
 use super::input::header;
-use super::local_listener::{LocalListener, client};
+use super::local_listener::{LocalListener, client, explain_named, https_expected};
 use super::{input, output, runtime};
 use crate::clock;
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::intake::signature::{
     Key, SignError, SignedParts, SignedRequest, SigningKey, with_parameters,
 };
 use crate::intake::source::Source;
+use crate::listener::PLAIN_HTTP_REFUSAL;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::secret::Environment;
 
@@ -77,9 +78,11 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         key: key.as_ref(),
     };
 
-    let response = runtime::block_on(webhook.post(&receiver.client, &receiver.url, clock::now()))?;
+    let webhook = webhook.prepare(receiver.url.as_str(), clock::now())?;
+    let explain = |failure: &CallFailure| receiver.explain(failure);
+    let response = runtime::block_on(webhook.post(&receiver.client, &explain))?;
     output::print(&format!("{} {}\n", response.status, output::line(&response.body)))?;
-    judge(&response, source, &receiver.url)
+    judge(&response, source, receiver.url.as_str())
 }
 
 /// Returns the payload: that of the command line, or a sample of the mapping's tests.
@@ -134,13 +137,15 @@ fn announcement(file: &MappingFile, sent: &MappingTest) -> String {
 
 /// The relay to which a webhook is posted.
 struct Receiver {
-    url: String,
+    url: Url,
     client: Client,
+    /// None if the command line names the URL.
+    listener: Option<LocalListener>,
 }
 
 impl Receiver {
-    fn at(url: String) -> Result<Receiver, CommandError> {
-        Ok(Receiver { client: client(&url)?, url })
+    fn at(url: Url) -> Result<Receiver, CommandError> {
+        Ok(Receiver { client: client(url.as_str())?, url, listener: None })
     }
 
     /// Returns the relay of the configuration, as this machine reaches it.
@@ -154,12 +159,22 @@ impl Receiver {
             CommandError::InvalidInput(format!("{} cannot be called: {reason}", listener.url))
         };
         let client = listener.client().map_err(unknown)?.clone();
-        Ok(Receiver { url: format!("{}hooks/{source}", listener.url), client })
+        let mut url = listener.url.clone();
+        url.set_path(&format!("hooks/{source}"));
+        Ok(Receiver { url, client, listener: Some(listener) })
+    }
+
+    /// Explains why a call got no answer.
+    fn explain(&self, failure: &CallFailure) -> String {
+        match &self.listener {
+            Some(listener) => listener.explain(failure),
+            None => explain_named(failure, &self.url, "--to"),
+        }
     }
 }
 
 /// Appends `/hooks/NAME` to a URL that does not name a source, and says so.
-fn hook_url(to: &str, source: &SourceName) -> Result<String, CommandError> {
+fn hook_url(to: &str, source: &SourceName) -> Result<Url, CommandError> {
     let parsed = Url::parse(to).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(mut url) = parsed.filter(Url::has_host) else {
         let message = format!(
@@ -170,18 +185,21 @@ fn hook_url(to: &str, source: &SourceName) -> Result<String, CommandError> {
     let segments: Vec<&str> = url.path().split('/').filter(|it| !it.is_empty()).collect();
     let base = match segments.as_slice() {
         // Any path below `hooks` names a source.
-        [.., "hooks", _] => return Ok(to.to_owned()),
+        [.., "hooks", _] => return Ok(url),
         [base @ .., "hooks"] | base => base,
     };
     let path = [base, &["hooks", source.as_str()]].concat().join("/");
     url.set_path(&path);
     output::print_error(&format!("posts to {url}"));
-    Ok(url.into())
+    Ok(url)
 }
 
 /// Says what the status means, where the reason stands, and what to do.
 fn judge(response: &RelayResponse, source: &Source, url: &str) -> Result<(), CommandError> {
     let name = &source.name;
+    if response.body == PLAIN_HTTP_REFUSAL {
+        return Err(https_expected(url, "--to"));
+    }
     let refused = |what: &str| {
         let message = format!(
             "the relay at {url} answered {}: {what}. Its log says why, and so does \
@@ -256,7 +274,11 @@ fn signing_key(
     })
 }
 
-fn failure(error: reqwest::Error, url: &str) -> CommandError {
+fn failure(
+    error: reqwest::Error,
+    url: &str,
+    explain: &dyn Fn(&CallFailure) -> String,
+) -> CommandError {
     // A request that cannot be built has an invalid URL or header, which come from the command
     // line.
     let parsed = Url::parse(url).ok().filter(|_| !error.is_builder());
@@ -275,7 +297,8 @@ fn failure(error: reqwest::Error, url: &str) -> CommandError {
              address with --to"
         ));
     }
-    CommandError::Failed(format!("the relay at {address} cannot be reached: {failure}"))
+    let reason = explain(&failure);
+    CommandError::Failed(format!("the relay at {address} cannot be reached: {reason}"))
 }
 
 /// A webhook as its provider would send it.
@@ -295,12 +318,17 @@ pub(super) struct PreparedWebhook {
 }
 
 impl PreparedWebhook {
-    pub(super) async fn post(&self, http: &Client) -> Result<RelayResponse, CommandError> {
+    /// Posts it. `explain` says why there was no answer.
+    pub(super) async fn post(
+        &self,
+        http: &Client,
+        explain: &dyn Fn(&CallFailure) -> String,
+    ) -> Result<RelayResponse, CommandError> {
         let mut request = http.post(&self.url).body(self.body.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let failed = |error: reqwest::Error| failure(error, &self.url);
+        let failed = |error: reqwest::Error| failure(error, &self.url, explain);
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
         Ok(RelayResponse { status, body: answer.text().await.map_err(failed)? })
@@ -308,15 +336,6 @@ impl PreparedWebhook {
 }
 
 impl OutgoingWebhook<'_> {
-    pub(super) async fn post(
-        &self,
-        http: &Client,
-        url: &str,
-        now: Timestamp,
-    ) -> Result<RelayResponse, CommandError> {
-        self.prepare(url, now)?.post(http).await
-    }
-
     /// Signs the webhook for this URL.
     pub(super) fn prepare(
         &self,

@@ -1,7 +1,9 @@
 //! `[server.tls]` and `[admin.tls]`: the files of a certificate and its private key.
 
+use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -121,12 +123,12 @@ impl TlsConfig {
             let place = self.place_of(file).filter(|it| it.document == document);
             mistakes.extend(place.map(|place| of(place.range.clone())));
         };
-        let certificate = match files {
-            Ok(files) => Pair::read(&files).map(|pair| pair.certificate().clone()),
+        let certificate = match &files {
+            Ok(files) => Pair::read(files).map(|pair| pair.certificate().clone()),
             // A credential of systemd exists only for the service: whether it is there shows at
             // the start, which fails without it.
             Err(PairError { file, what, .. }) => {
-                report(file, &|range| Diagnostic::warning(range, what.clone()));
+                report(*file, &|range| Diagnostic::warning(range, what.clone()));
                 let Some(Ok(path)) = self.certificate() else { return };
                 read_certificate(&path)
             }
@@ -136,9 +138,10 @@ impl TlsConfig {
                 Diagnostic::error(range, what.clone()).maybe_help(advice.clone())
             }),
             Ok(certificate) => {
-                for Doubt { what, advice } in doubts(&certificate, now) {
-                    report(PairFile::Certificate, &|range| {
-                        Diagnostic::warning(range, what.clone()).help(advice)
+                let key = files.as_ref().ok().map(|files| files.key.as_path());
+                for Doubt { file, what, advice } in doubts(&certificate, key, now) {
+                    report(file, &|range| {
+                        Diagnostic::warning(range, what.clone()).help(advice.clone())
                     });
                 }
             }
@@ -174,18 +177,22 @@ fn path_of(key: &str, text: SpannedText, mistakes: &mut Diagnostics) -> Option<S
     None
 }
 
-/// What is probably not as meant about a certificate that can be used.
+/// What is probably not as meant about a certificate and a key that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
+    /// The file in which it can be corrected.
+    pub file: PairFile,
     pub what: String,
-    pub advice: &'static str,
+    pub advice: String,
 }
 
-/// Returns what is doubtful about a certificate now.
-pub fn doubts(certificate: &Certificate, now: Timestamp) -> Vec<Doubt> {
+/// Returns what is doubtful now about a certificate and the file of its key, where that is known.
+pub fn doubts(certificate: &Certificate, key: Option<&Path>, now: Timestamp) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     let Certificate { names, begins_at, ends_at, .. } = certificate;
-    let mut add = |what: String, advice| doubts.push(Doubt { what, advice });
+    let mut add = |what: String, advice: &str| {
+        doubts.push(Doubt { file: PairFile::Certificate, what, advice: advice.to_owned() });
+    };
     match certificate.validity(now) {
         Validity::Valid => {}
         Validity::NotYet => add(
@@ -215,5 +222,18 @@ pub fn doubts(certificate: &Certificate, now: Timestamp) -> Vec<Doubt> {
             "name the file with the whole chain, which certbot calls fullchain.pem",
         );
     }
+    doubts.extend(key.filter(|key| is_open_to_all(key)).map(|key| Doubt {
+        file: PairFile::Key,
+        what: format!("everyone on this machine may use the private key in {}", key.display()),
+        advice: format!("chmod o= {}", key.display()),
+    }));
     doubts
+}
+
+/// Returns whether every user of this machine may read or replace the content of the file.
+fn is_open_to_all(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let allows = |path: &Path, bits| fs::metadata(path).is_ok_and(|it| it.mode() & bits != 0);
+    // A folder that others may not enter protects what is in it.
+    allows(&path, 0o006) && path.ancestors().skip(1).all(|folder| allows(folder, 0o001))
 }

@@ -156,9 +156,13 @@ fn other_certificate(error: &rustls::Error) -> Option<&OtherCertificate> {
 fn certificate_words(error: &CertificateError) -> &'static str {
     use CertificateError::{
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
-        NotValidYetContext, Revoked, UnknownIssuer,
+        NotValidYetContext, Other, Revoked, UnknownIssuer,
     };
     match error {
+        // `openssl req -x509` makes such ones. The type of the error is in no crate of ours.
+        Other(OtherError(error)) if error.to_string() == "CaUsedAsEndEntity" => {
+            "it is self-signed, or an authority's own"
+        }
         Expired | ExpiredContext { .. } => "it has expired",
         NotValidYet | NotValidYetContext { .. } => "it is not valid yet, is the clock right?",
         NotValidForName | NotValidForNameContext { .. } => "it is for another name",

@@ -7,6 +7,7 @@ pub mod pair;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::sign::SingleCertAndKey;
@@ -46,11 +47,15 @@ impl Tls {
 
     /// Reads the files again, and returns their certificate if it is another one. An error leaves
     /// the one in use.
-    pub fn reload(&self) -> Result<Option<Certificate>, PairError> {
+    pub fn reload(&self, now: Timestamp) -> Result<Option<Certificate>, PairError> {
         let pair = Pair::read(&self.files)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.pair.chain() == pair.chain() {
             return Ok(None);
+        }
+        // While senders accept the one in use, none that they refuse takes its place.
+        if current.pair.check_validity(&self.files, now).is_ok() {
+            pair.check_validity(&self.files, now)?;
         }
         let certificate = pair.certificate().clone();
         *current = InUse::of(pair);

@@ -106,7 +106,7 @@ impl ServedCertificate {
             return None;
         }
         (self.read, self.polls) = (stamps, 0);
-        Some(self.tls.reload())
+        Some(self.tls.reload(clock::now()))
     }
 
     /// Logs and records the result of reading the files.
@@ -154,7 +154,8 @@ impl ServedCertificate {
     /// Logs what is doubtful about the certificate, such as that it ends soon.
     fn remind(&mut self) {
         self.reminded_at = Instant::now();
-        for Doubt { what, advice } in doubts(&self.tls.certificate(), clock::now()) {
+        let key = &self.tls.files().key;
+        for Doubt { what, advice, .. } in doubts(&self.tls.certificate(), Some(key), clock::now()) {
             warn!("{}: {what}; {advice}", self.section);
         }
     }
@@ -193,7 +194,7 @@ pub(super) async fn follow(
         };
         let mut next = Vec::new();
         for one in served {
-            next.extend(followed(one, trigger, (&secrets, &ends)).await);
+            next.extend(followed(one, trigger, (Arc::clone(&secrets), ends.clone())).await);
         }
         served = next;
     }
@@ -203,24 +204,21 @@ pub(super) async fn follow(
 async fn followed(
     mut one: ServedCertificate,
     trigger: Trigger,
-    records: (&SecretsInUse, &CertificateEnds),
+    (secrets, ends): (Arc<SecretsInUse>, CertificateEnds),
 ) -> Option<ServedCertificate> {
     // On a thread of its own, since a network disk may hang.
     let looked = spawn_blocking(move || {
-        let result = one.look(trigger);
-        (one, result)
+        if let Some(result) = one.look(trigger) {
+            one.record(result, trigger, (&secrets, &ends));
+        }
+        let is_due = one.reminded_at.elapsed() >= REMINDER_INTERVAL;
+        if is_due && one.tls.certificate().validity(clock::now()) != Validity::Valid {
+            one.remind();
+        }
+        one
     });
     match looked.await {
-        Ok((mut one, result)) => {
-            if let Some(result) = result {
-                one.record(result, trigger, records);
-            }
-            let is_due = one.reminded_at.elapsed() >= REMINDER_INTERVAL;
-            if is_due && one.tls.certificate().validity(clock::now()) != Validity::Valid {
-                one.remind();
-            }
-            Some(one)
-        }
+        Ok(one) => Some(one),
         Err(error) => {
             error!(%error, "reading a certificate failed, keeping the current one until a restart (bug)");
             None

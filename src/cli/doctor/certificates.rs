@@ -1,18 +1,16 @@
-//! Checks of the certificates: their names, and who else may read their keys.
-
-use std::os::unix::fs::MetadataExt;
+//! Checks of the certificates: their names.
 
 use reqwest::Url;
 
 use super::finding::Finding;
-use crate::config::{Config, TlsConfig};
+use crate::config::Config;
 use crate::listener::tls::certificate::Certificate;
 use crate::listener::tls::pair::read_certificate;
 
 const CERTIFICATES: &str = "certificates";
 
-/// Checks the certificates. Files that cannot be used, and an end that is near, are findings of the
-/// configuration.
+/// Checks the certificates. Files that cannot be used, a key that everyone may read, and an end that is
+/// near, are findings of the configuration.
 pub(super) fn certificates(config: &Config, findings: &mut Vec<Finding>) {
     for tls in [&config.tls, &config.admin.tls] {
         let Some(Ok(path)) = tls.certificate() else { continue };
@@ -22,7 +20,6 @@ pub(super) fn certificates(config: &Config, findings: &mut Vec<Finding>) {
         let found =
             format!("the certificate of {section} is for {names}, valid until {ends_at:.0}");
         findings.push(Finding::ok(CERTIFICATES, found));
-        findings.extend(readable_by_others(tls));
     }
     findings.extend(other_host(config));
 }
@@ -45,18 +42,4 @@ fn other_host(config: &Config) -> Option<Finding> {
         "senders do not accept it: get a certificate for {host}, or correct server.public_url"
     );
     Some(Finding::wrong(CERTIFICATES, found).advice(advice))
-}
-
-fn readable_by_others(tls: &TlsConfig) -> Option<Finding> {
-    let files = tls.files()?.ok()?;
-    let mode = files.key.metadata().ok()?.mode();
-    (mode & 0o007 != 0).then(|| {
-        let key = files.key.display();
-        let found = format!(
-            "everyone on this machine may use the key of {}, {key} (mode {:o})",
-            tls.section,
-            mode & 0o777
-        );
-        Finding::warning(CERTIFICATES, found).advice(format!("chmod o= {key}"))
-    })
 }

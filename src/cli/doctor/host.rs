@@ -12,6 +12,7 @@ use crate::cli::healthcheck::{self, Health};
 use crate::clock;
 use crate::config::Config;
 use crate::listener::BindError;
+use crate::listener::tls::pair::{Pair, PairError};
 use crate::mapping_file::file::MappingFile;
 use crate::relay::admin_token::doubts;
 
@@ -69,11 +70,14 @@ pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut 
 pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
     let (address, admin) = (config.listen, config.admin_listen);
     let taken = is_taken(address).await;
-    findings.push(match &taken {
-        Ok(false) => Finding::ok(ADDRESS, format!("{address} is free: no relay runs there now")),
-        Ok(true) => occupant(config).await,
-        Err(error) => unusable(address, "server.listen", error),
-    });
+    match &taken {
+        Ok(false) => {
+            let found = format!("{address} is free: no relay runs there now");
+            findings.push(Finding::ok(ADDRESS, found));
+        }
+        Ok(true) => findings.extend(occupant(config).await),
+        Err(error) => findings.push(unusable(address, "server.listen", error)),
+    }
     // That the admin address is used is right if a relay runs, and otherwise keeps one from
     // starting.
     findings.push(match (is_taken(admin).await, taken) {
@@ -103,30 +107,68 @@ fn unusable(address: SocketAddr, setting: &'static str, error: &io::Error) -> Fi
 }
 
 /// Finds out whether a relay listens on the address, or another program.
-async fn occupant(config: &Config) -> Finding {
+async fn occupant(config: &Config) -> Vec<Finding> {
     let address = config.listen;
-    let health = healthcheck::ask_local(config).await;
-    match health {
-        Ok(Health::Ready) => {
-            Finding::ok(ADDRESS, format!("a relay runs on {address}, and is ready"))
+    match healthcheck::ask_local(config).await {
+        Ok(health) => {
+            let other = other_certificate(config).await;
+            [running(address, &health)].into_iter().chain(other).collect()
         }
-        Ok(Health::NotReady { reasons }) => {
+        // It may be a relay that was started with another configuration.
+        Err(error) if config.tls.is_on() => {
+            let found = format!("what runs on {address} is not reached by [server.tls]: {error}");
+            let advice = "if it is another program, stop that, or choose another server.listen";
+            vec![Finding::wrong(ADDRESS, found).advice(advice)]
+        }
+        Err(error) => {
+            let found = format!("{address} is in use by another program: {error}");
+            let advice = "stop that program, or choose another server.listen";
+            vec![Finding::wrong(ADDRESS, found).advice(advice)]
+        }
+    }
+}
+
+fn running(address: SocketAddr, health: &Health) -> Finding {
+    match health {
+        Health::Ready => Finding::ok(ADDRESS, format!("a relay runs on {address}, and is ready")),
+        Health::NotReady { reasons } => {
             let reasons = reasons.join("; ");
             Finding::wrong(ADDRESS, format!("the relay on {address} is not ready: {reasons}"))
         }
-        // It may be a relay that was started with another configuration, or before a renewal.
-        Err(error) if config.tls.is_on() => {
-            let found = format!("what runs on {address} is not reached by [server.tls]: {error}");
+        Health::SpeaksHttps { .. } => {
+            let found = format!(
+                "the relay on {address} speaks https, and this configuration has no [server.tls]"
+            );
             Finding::wrong(ADDRESS, found).advice(
-                "if it is another program, stop that, or choose another server.listen; else restart \
-                 the relay",
+                "name the configuration of that relay with --config; if [server.tls] was taken out \
+                 of it on purpose, restart the relay",
             )
         }
-        Err(error) => {
-            Finding::wrong(ADDRESS, format!("{address} is in use by another program: {error}"))
-                .advice("stop that program, or choose another server.listen")
-        }
     }
+}
+
+/// Returns why the running relay has another certificate than its files, or would not start with
+/// them.
+// Whatever the fault is, the relay works until somebody restarts it.
+async fn other_certificate(config: &Config) -> Option<Finding> {
+    let files = config.tls.files()?;
+    let fault = files.ok().and_then(|files| Pair::read(&files).err());
+    let (found, advice) = if let Some(PairError { what, .. }) = fault {
+        let found = format!("the running relay keeps the certificate from before: {what}");
+        (found, "correct the files of [server.tls]")
+    } else {
+        healthcheck::ask_by_certificate(config).await.err()?;
+        let file = config.tls.certificate()?.ok()?;
+        let file = file.display();
+        let found =
+            format!("a relay answers, but it presents another certificate than the one in {file}");
+        let advice = "if that file was replaced just now, try again in a few seconds; else the log of \
+            the relay says why it does not use it";
+        (found, advice)
+    };
+    let advice =
+        format!("{advice}. Do not restart the relay before `savio-relay check` finds no mistake");
+    Some(Finding::wrong(ADDRESS, found).advice(advice))
 }
 
 fn admin_token(config: &Config) -> Finding {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -11,7 +12,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SigningKey};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Validity};
 use crate::secret;
 
 /// The files of a certificate and its private key, both PEM.
@@ -76,6 +77,25 @@ impl Pair {
 
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// Fails if the certificate, read from these files, is not valid now.
+    pub(super) fn check_validity(
+        &self,
+        files: &PairFiles,
+        now: Timestamp,
+    ) -> Result<(), PairError> {
+        let Certificate { begins_at, ends_at, .. } = &self.certificate;
+        let (what, advice) = match self.certificate.validity(now) {
+            Validity::Valid | Validity::EndsSoon => return Ok(()),
+            Validity::NotYet => {
+                (format!("is not valid before {begins_at:.0}"), "is this machine's clock right?")
+            }
+            Validity::Ended => (format!("ended on {ends_at:.0}"), "renew it"),
+        };
+        let path = files.certificate.display();
+        let what = format!("the certificate in the file {path} {what}");
+        Err(PairFile::Certificate.error(what, Some(advice)))
     }
 
     pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
@@ -179,7 +199,7 @@ impl KeyFile<'_> {
         any_supported_type(&key).map_err(|_| {
             let what = format!("the private key in the file {path} cannot be used");
             let advice =
-                "it has to be of RSA with 2048 to 8192 bits, ECDSA (P-256 or P-384) or Ed25519";
+                "it has to be of RSA with 2048 to 4096 bits, ECDSA (P-256 or P-384) or Ed25519";
             PairFile::Key.error(what, Some(advice))
         })
     }

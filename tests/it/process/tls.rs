@@ -7,6 +7,7 @@ mod renewal;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use http::StatusCode;
@@ -38,6 +39,8 @@ impl Scene {
         let authority = Authority::new();
         let issued = authority.issue(HOST);
         let scene = Scene { folder: tempfile::tempdir().unwrap(), authority, issued };
+        // As the folders of certbot: nobody else may use the keys.
+        fs::set_permissions(scene.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         fs::create_dir(scene.folder.path().join("mappings")).unwrap();
         fs::write(scene.folder.path().join("mappings/form.toml"), FORM_MAPPING).unwrap();
         fs::create_dir(scene.tls()).unwrap();

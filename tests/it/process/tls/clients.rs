@@ -3,6 +3,7 @@
 use std::process::Output;
 use std::sync::Arc;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
@@ -34,6 +35,13 @@ fn check(scene: &Scene, relay: &Relay, (arguments, code, parts): (&[&str], i32, 
     }
 }
 
+/// Writes a payload for `send`, and returns its path.
+fn payload(scene: &Scene) -> String {
+    let path = scene.folder.path().join("payload.json");
+    std::fs::write(&path, r#"{"text":"It is slow"}"#).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn commands_reach_a_relay_with_tls() {
     let scene = Scene::new();
@@ -43,9 +51,7 @@ fn commands_reach_a_relay_with_tls() {
     check(&scene, &relay, (&["sources", "list"], 0, &["form"]));
     check(&scene, &relay, (&["sources", "pause", "form"], 0, &["form"]));
     check(&scene, &relay, (&["destinations", "list"], 0, &["default"]));
-    let payload = scene.folder.path().join("payload.json");
-    std::fs::write(&payload, r#"{"text":"It is slow"}"#).unwrap();
-    check(&scene, &relay, (&["send", "form", payload.to_str().unwrap()], 0, &["202"]));
+    check(&scene, &relay, (&["send", "form", &payload(&scene)], 0, &["202"]));
     check(&scene, &relay, (&["events", "list"], 0, &["form"]));
 }
 
@@ -58,9 +64,7 @@ fn another_certificate_is_not_accepted() {
 
     check(&impostor, &relay, (&["sources", "pause", "form"], 3, &[other, "try again in a few"]));
     check(&impostor, &relay, (&["destinations", "pause", "default"], 3, &[other]));
-    let payload = impostor.folder.path().join("payload.json");
-    std::fs::write(&payload, r#"{"text":"It is slow"}"#).unwrap();
-    check(&impostor, &relay, (&["send", "form", payload.to_str().unwrap()], 3, &[other]));
+    check(&impostor, &relay, (&["send", "form", &payload(&impostor)], 3, &[other]));
     let (_, report) = run(&impostor, &relay, &["doctor"]);
     assert!(report.contains(other), "{report}");
     assert!(!report.contains(TOKEN), "{report}");
@@ -111,6 +115,9 @@ fn relay_that_was_started_without_tls_has_to_be_restarted() {
     let restart = "a relay that was started before [server.tls] was written has to be restarted";
     check(&configured, &relay, (&["healthcheck"], 3, &["it does not speak TLS", restart]));
     check(&configured, &relay, (&["sources", "pause", "form"], 3, &["before [admin.tls]"]));
+    check(&configured, &relay, (&["doctor"], 1, &["is not reached by [server.tls]", restart]));
+    let payload = payload(&configured);
+    check(&configured, &relay, (&["send", "form", &payload], 3, &["not speak TLS", restart]));
 }
 
 #[test]
@@ -122,6 +129,43 @@ fn command_without_the_certificate_is_told_that_the_relay_speaks_https() {
 
     check(&plain, &relay, (&["healthcheck"], 1, &["speaks https", "[server.tls]"]));
     check(&plain, &relay, (&["sources", "pause", "form"], 1, &["speaks https", "[admin.tls]"]));
+    let payload = payload(&plain);
+    check(&plain, &relay, (&["send", "form", &payload], 1, &["speaks https", "[server.tls]"]));
+    let http = relay.url.replace("https:", "http:");
+    let (code, shown) = run(&plain, &relay, &["send", "form", &payload, "--to", &http]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("write https:// in --to") && !shown.contains("log says"), "{shown}");
+    let (_, report) = run(&plain, &relay, &["doctor"]);
+    assert!(
+        report.contains("speaks https, and this configuration has no [server.tls]"),
+        "{report}"
+    );
+    assert!(!report.contains("another program"), "{report}");
+}
+
+#[test]
+fn address_instead_of_the_configuration_is_advised_against_with_tls() {
+    let scene = Scene::new();
+    let mut params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let own = params.self_signed(&key).unwrap();
+    let check_named = |relay: &Relay, reason: &str| {
+        let (url, payload) = (relay.url.as_str(), payload(&scene));
+        let out = |option| format!("leave {option} out to call the relay of the configuration");
+        let healthcheck = ["healthcheck", "--url", url];
+        check(&scene, relay, (&healthcheck, 3, &[reason, &out("--url")]));
+        check(
+            &scene,
+            relay,
+            (&["send", "form", &payload, "--to", url], 3, &[reason, &out("--to")]),
+        );
+    };
+
+    check_named(&scene.start(), "its issuer is unknown to this machine");
+    std::fs::write(scene.tls().join("fullchain.pem"), own.pem()).unwrap();
+    std::fs::write(scene.tls().join("privkey.pem"), key.serialize_pem()).unwrap();
+    check_named(&scene.start(), "it is self-signed");
 }
 
 #[test]
@@ -144,6 +188,31 @@ fn relay_whose_renewed_certificate_cannot_be_used_is_healthy() {
     check(&scene, &relay, (&["healthcheck"], 0, &["ready"]));
     std::fs::write(scene.tls().join("fullchain.pem"), "nothing").unwrap();
     check(&scene, &relay, (&["healthcheck"], 0, &["ready"]));
+}
+
+#[test]
+fn doctor_advises_no_restart_with_files_that_cannot_be_used() {
+    let scene = Scene::new();
+    let relay = scene.start();
+    let check_report = |reason: &str| {
+        let (code, report) = run(&scene, &relay, &["doctor"]);
+        assert_eq!(code, Some(1), "{report}");
+        for part in ["and is ready", reason, "Do not restart the relay before"] {
+            assert!(report.contains(part), "{part} is not in {report}");
+        }
+        assert!(!report.contains("restart it") && !report.contains("another program"), "{report}");
+    };
+    let write = |name, text: &str| std::fs::write(scene.tls().join(name), text).unwrap();
+
+    write("fullchain.pem", &scene.authority.issue(HOST).chain);
+    check_report("keeps the certificate from before: the private key in the file");
+    write("fullchain.pem", &scene.issued.chain[..100]);
+    check_report("keeps the certificate from before: the file tls/fullchain.pem is damaged");
+    write("fullchain.pem", &scene.issued.chain);
+    write("privkey.pem", "nothing");
+    check_report("keeps the certificate from before: there is no private key in the file");
+    scene.authority.issue_for(HOST, (-90, -1)).write(&scene.tls());
+    check_report("presents another certificate than the one in tls/fullchain.pem");
 }
 
 #[test]

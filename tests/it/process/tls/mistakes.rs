@@ -226,6 +226,16 @@ fn every_usual_kind_of_key_is_read() {
     check(&rsa, Some(&older_form(&rsa, "RSA PRIVATE KEY")));
 }
 
+#[test]
+fn rsa_key_of_a_size_that_cannot_be_used_is_explained() {
+    let Issued { chain, .. } = Authority::new().issue(HOST);
+    let arguments = ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"];
+    let Some(short) = run_tool("openssl", &arguments, "") else { return };
+    let short = String::from_utf8(short.stdout).unwrap();
+
+    check_files(&chain, &short, &[KEY_PLACE, "cannot be used", "RSA with 2048 to 4096 bits"]);
+}
+
 /// Returns the key as SEC1 or PKCS#1, which lies inside of PKCS#8.
 fn older_form(key: &KeyPair, label: &str) -> String {
     let whole = key.serialize_der();

@@ -1,7 +1,7 @@
 //! Certificates that are replaced while the relay runs, in the ways of the usual tools.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
@@ -129,6 +129,66 @@ async fn certificate_without_its_key_keeps_the_pair_before() {
     assert_eq!(scene.post(&relay, "It is slow").await, 202);
     let log = relay.log_at_stop();
     assert_eq!(log.matches(KEPT).count(), 2, "one for each reason: {log}");
+}
+
+#[tokio::test]
+async fn certificate_that_is_not_valid_now_does_not_replace_a_valid_one() {
+    let scene = Scene::new();
+    let relay = scene.start();
+
+    for (period, reason) in [((-90, -1), "ended on "), ((2, 90), "is not valid before ")] {
+        scene.authority.issue_for(HOST, period).write(&scene.tls());
+        // Of both addresses.
+        until(|| {
+            relay.logged(&format!("the certificate in the file tls/fullchain.pem {reason}")) == 2
+        })
+        .await;
+        assert_eq!(presented(&scene, &relay).await, scene.issued.der);
+        let reasons = kept(&scene, &relay).await;
+        assert!(reasons.len() == 2 && reasons[0].1.contains(reason), "{reasons:?}");
+    }
+    let renewed = scene.authority.issue(HOST);
+    renewed.write(&scene.tls());
+
+    is_used(&scene, &relay, &renewed).await;
+    until_async(async || kept(&scene, &relay).await.is_empty()).await;
+}
+
+#[tokio::test]
+async fn relay_without_a_valid_certificate_takes_any_other() {
+    let scene = Scene::new();
+    scene.authority.issue_for(HOST, (-90, -1)).write(&scene.tls());
+    let relay = scene.start();
+
+    scene.authority.issue_for(HOST, (-90, -2)).write(&scene.tls());
+
+    until(|| relay.logged("server.tls: the new certificate in tls/fullchain.pem is used") == 1)
+        .await;
+}
+
+#[tokio::test]
+async fn key_that_everyone_may_read_is_logged() {
+    let scene = Scene::new();
+    let (key, renewed) = (scene.tls().join("privkey.pem"), scene.authority.issue(HOST));
+    let allow = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(scene.folder.path(), 0o755);
+    allow(&scene.tls(), 0o755);
+    allow(&key, 0o644);
+    let everyone = "everyone on this machine may use the private key in tls/privkey.pem";
+
+    let relay = scene.start();
+    assert!(relay.startup_output.contains(everyone), "{}", relay.startup_output);
+    assert!(relay.startup_output.contains("chmod o= tls/privkey.pem"), "{}", relay.startup_output);
+    fs::write(&key, &renewed.key).unwrap();
+    replace(&scene.tls().join("fullchain.pem"), &renewed.chain);
+    until(|| relay.logged(&format!("server.tls: {everyone}")) == 1).await;
+
+    assert!(relay.stop().success());
+    allow(&scene.tls(), 0o750);
+    let relay = scene.start();
+    assert!(!relay.startup_output.contains(everyone), "{}", relay.startup_output);
 }
 
 #[tokio::test]
