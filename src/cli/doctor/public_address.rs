@@ -98,8 +98,9 @@ async fn enter(
         findings.push(Finding::ok(PUBLIC, found));
         None
     } else {
+        let host = url.host_str().unwrap_or_default();
         let addresses = resolution::resolve(url, findings).await;
-        Some(connection::connect(&addresses, is_running, findings).await?)
+        Some(connection::connect((host, &addresses), is_running, findings).await?)
     };
     let own = connection.as_ref().and_then(|it| it.own);
     let health_url = format!("{base}/healthz");

@@ -103,7 +103,7 @@ async fn relay_without_a_proxy_has_no_finding() {
 }
 
 /// Each fault, the verdict about it, and a part of what is found.
-const FAULTS: [(Fault, &str, &str); 31] = [
+const FAULTS: [(Fault, &str, &str); 36] = [
     (Fault::NotForwarded, "wrong", "itself answers 404, and does not forward /hooks/"),
     (Fault::NoUpstream, "wrong", "answers 502, and gets no answer of the relay"),
     (Fault::DefaultPage, "wrong", "answers 200 with a page of its own, or of another program"),
@@ -133,6 +133,11 @@ const FAULTS: [(Fault, &str, &str); 31] = [
     (Fault::NoForwardedFor, "warning", "the proxy sends no X-Forwarded-For: all senders seem"),
     (Fault::ForwardedForPassedOn, "wrong", "any sender can make up its address: the proxy"),
     (Fault::AnswerChanged, "warning", "the relay's answer 200 is changed to 202 on the way back"),
+    (Fault::SignatureLost, "warning", "on the way back, so what arrives of a webhook was not"),
+    (Fault::PostBlocked, "wrong", "a webhook does not arrive: the proxy answers 403"),
+    (Fault::DownAfterLarge, "warning", "answers 502, and gets no answer of the relay"),
+    (Fault::LongRedirect, "wrong", "answers 302, a redirect to /xxx"),
+    (Fault::AdminBelowPrefix, "wrong", "the admin API is open to all: it answers at"),
     (Fault::ToAdmin, "wrong", "a webhook does not arrive: the admin API of a relay answers"),
     (Fault::AdminExposed, "wrong", "the admin API is open to all: it answers at"),
 ];
@@ -162,6 +167,53 @@ async fn each_fault_of_a_proxy_is_named_once() {
         );
         assert_eq!(report.code, Some(i32::from(others > 0)), "{fault:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_limit_of_the_proxy_keeps_out_is_unseen() {
+    let scene = Scene::new().await;
+    for (fault, text) in [
+        (Fault::OneName, "the proxy forwards /hooks/form, but not any name"),
+        (Fault::TooManyRequests, "answers 429 to a webhook, which seems to be a limit of requests"),
+    ] {
+        let report = scene.through(fault).await;
+
+        report.check("unseen", text);
+        assert_eq!(found(&report, "wrong"), Vec::<String>::new(), "{fault:?}");
+        assert_eq!(found(&report, "warning"), [OWN_ADDRESS], "{fault:?}");
+        assert_eq!(report.code, Some(3), "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn report_without_its_signature_is_not_judged() {
+    let scene = Scene::new().await;
+
+    let report = scene.through(Fault::SignatureLost).await;
+
+    let shown = report.output_json.to_string();
+    assert!(!shown.contains("arrive unchanged") && !shown.contains("the relay sees"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_redirect_is_shown_shortened() {
+    let report = Scene::new().await.through(Fault::LongRedirect).await;
+
+    let longest = found(&report, "wrong").iter().map(|it| it.chars().count()).max();
+    assert!(longest.is_some_and(|it| it < 250), "{:#}", report.output_json);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_api_at_a_port_of_the_public_host_is_named() {
+    let scene = Scene::with(&[("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "0.0.0.0:0")]).await;
+    let port = scene.admin_listen().rsplit(':').next().unwrap().to_owned();
+    let admin = format!("0.0.0.0:{port}");
+    let proxy = FaultyProxy::start(&scene.relay, Fault::None).await;
+
+    let report = scene.doctor(&proxy.url, &[("SAVIO_RELAY_SERVER__ADMIN_LISTEN", &admin)]);
+
+    let url = format!("answers this machine at http://127.0.0.1:{port}/api/v1/stats");
+    report.check("warning", &url);
 }
 
 #[tokio::test(flavor = "multi_thread")]

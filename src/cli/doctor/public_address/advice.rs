@@ -11,6 +11,7 @@ pub(super) enum ProxyFault {
     Unavailable,
     Login,
     Challenge,
+    RateLimit,
     TooLarge { bytes_max: usize },
     Path,
     Query,
@@ -31,6 +32,7 @@ pub(super) fn advice(fault: ProxyFault, kind: ProxyKind, listen: SocketAddr) -> 
         ProxyFault::Unavailable => reach(kind, (relay, port)),
         ProxyFault::Login => no_login(kind).to_owned(),
         ProxyFault::Challenge => no_challenge(kind).to_owned(),
+        ProxyFault::RateLimit => no_rate_limit(kind).to_owned(),
         ProxyFault::TooLarge { bytes_max } => larger(kind, bytes_max),
         ProxyFault::Path => path(kind, relay),
         ProxyFault::Query => query(kind).to_owned(),
@@ -145,6 +147,28 @@ fn no_challenge(kind: ProxyKind) -> &'static str {
         | ProxyKind::Traefik
         | ProxyKind::Other => {
             "exempt /hooks/ from the protection against bots: providers are none of its browsers"
+        }
+    }
+}
+
+fn no_rate_limit(kind: ProxyKind) -> &'static str {
+    match kind {
+        ProxyKind::Nginx => {
+            "write `burst=100 nodelay` at `limit_req` in `location /hooks/`, or remove it: providers send many \
+             at once"
+        }
+        ProxyKind::Cloudflare => {
+            "exempt /hooks/ from its rate limiting rules: providers send many webhooks at once"
+        }
+        ProxyKind::Traefik => {
+            "take the rateLimit middleware from the router of /hooks/: providers send many webhooks at once"
+        }
+        ProxyKind::Apache
+        | ProxyKind::Caddy
+        | ProxyKind::Ngrok
+        | ProxyKind::Tailscale
+        | ProxyKind::Other => {
+            "exempt /hooks/ from its limit of requests: providers send many webhooks at once"
         }
     }
 }
@@ -296,6 +320,7 @@ mod tests {
         check(ProxyFault::NotForwarded, ProxyKind::Nginx, "proxy_pass http://127.0.0.1:8080;");
         check(ProxyFault::NotForwarded, ProxyKind::Caddy, "reverse_proxy 127.0.0.1:8080");
         check(ProxyFault::NotForwarded, ProxyKind::Ngrok, "ngrok http 8080");
+        check(ProxyFault::RateLimit, ProxyKind::Nginx, "`burst=100 nodelay` at `limit_req`");
         let bytes_max = 5 * 1024 * 1024;
         check(ProxyFault::TooLarge { bytes_max }, ProxyKind::Nginx, "client_max_body_size 5m;");
         check(ProxyFault::TooLarge { bytes_max: 1 }, ProxyKind::Nginx, "client_max_body_size 1m;");

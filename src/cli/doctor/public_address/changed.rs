@@ -7,6 +7,10 @@ use super::proxy_kind::ProxyKind;
 use super::test_request::Subject;
 use super::way::Way;
 use crate::cli::doctor::finding::{Finding, FindingLevel};
+use crate::cli::output::shorten;
+
+/// Longest path that is shown.
+const SHOWN_CHARS: usize = 120;
 
 /// Returns the finding about a change.
 pub(super) fn finding(
@@ -43,6 +47,7 @@ fn found(subject: Subject, change: &Change, way: &Way<'_>) -> String {
     let words = subject.words();
     match change {
         Change::Misrouted { received } => {
+            let received = shorten(received, SHOWN_CHARS);
             format!("{words} arrives at the path {received}, where the relay answers 404")
         }
         Change::PathEscapes { received } => {

@@ -29,9 +29,9 @@ pub(super) struct OpenedConnection {
     pub(super) own: Option<IpAddr>,
 }
 
-/// Connects to each of the addresses, and returns one that was accepted.
+/// Connects to each of the addresses of the host, and returns one that was accepted.
 pub(super) async fn connect(
-    addresses: &[SocketAddr],
+    (host, addresses): (&str, &[SocketAddr]),
     is_running: bool,
     findings: &mut Vec<Finding>,
 ) -> Option<OpenedConnection> {
@@ -54,13 +54,13 @@ pub(super) async fn connect(
         failed.retain(|(address, kind)| !(address.is_ipv6() && has_no_route(*kind)));
     }
     if let Some((address, kind)) = failed.first() {
-        findings.push(not_reached(*address, *kind, (is_running, first.is_some())));
+        findings.push(not_reached((host, *address), *kind, (is_running, first.is_some())));
     }
     first
 }
 
 fn not_reached(
-    address: SocketAddr,
+    (host, address): (&str, SocketAddr),
     kind: Option<io::ErrorKind>,
     (is_running, is_another_reached): (bool, bool),
 ) -> Finding {
@@ -78,6 +78,14 @@ fn not_reached(
             "the name has other addresses that work: remove this one from DNS, or let the proxy listen on it",
         );
     }
+    let is_own_name = host != "localhost" && !is_address(host) && address.ip().is_loopback();
+    if is_own_name {
+        // Debian gives a machine's own name the address 127.0.1.1: no provider is led there.
+        let make = if is_running { Finding::unseen } else { Finding::warning };
+        return make(PUBLIC, found).advice(format!(
+            "/etc/hosts of this machine gives {host} this address: write the proxy's there, or run doctor elsewhere"
+        ));
+    }
     if is_private(&address.ip()) {
         // Before the first start, the relay itself may be what is to listen there.
         let make = if is_running { Finding::wrong } else { Finding::warning };
@@ -88,6 +96,11 @@ fn not_reached(
         "firewalls and routers often block this way from inside only: from another network, `curl -i` \
          of this address with /hooks/x has to show 404 and \"no such source\"",
     )
+}
+
+/// Returns whether a URL's host is an address, and not a name.
+fn is_address(host: &str) -> bool {
+    host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }
 
 impl OpenedConnection {
@@ -171,15 +184,21 @@ mod tests {
 
     #[test]
     fn address_that_is_not_reached_is_judged_by_where_it_is() {
-        let check = |address: &str, is_running, is_another_reached, expected| {
+        let check = |host: &str, address: &str, (is_running, is_another_reached), expected| {
             let address = address.parse().unwrap();
             let refused = Some(io::ErrorKind::ConnectionRefused);
-            let found = not_reached(address, refused, (is_running, is_another_reached));
-            assert_eq!(found.level, expected, "{address}");
+            let found = not_reached((host, address), refused, (is_running, is_another_reached));
+            assert_eq!(found.level, expected, "{host} {address}");
         };
-        check("127.0.0.1:443", true, false, FindingLevel::Wrong);
-        check("127.0.0.1:443", false, false, FindingLevel::Warning);
-        check("203.0.113.7:443", true, false, FindingLevel::Unseen);
-        check("203.0.113.7:443", true, true, FindingLevel::Warning);
+        let name = "relay.example.com";
+        check("127.0.0.1", "127.0.0.1:443", (true, false), FindingLevel::Wrong);
+        check("127.0.0.1", "127.0.0.1:443", (false, false), FindingLevel::Warning);
+        check("[::1]", "[::1]:443", (true, false), FindingLevel::Wrong);
+        check("localhost", "127.0.0.1:443", (true, false), FindingLevel::Wrong);
+        check(name, "127.0.1.1:443", (true, false), FindingLevel::Unseen);
+        check(name, "127.0.1.1:443", (false, false), FindingLevel::Warning);
+        check(name, "192.168.1.1:443", (true, false), FindingLevel::Wrong);
+        check(name, "203.0.113.7:443", (true, false), FindingLevel::Unseen);
+        check(name, "203.0.113.7:443", (true, true), FindingLevel::Warning);
     }
 }

@@ -9,22 +9,30 @@ use super::way::RelayAddresses;
 use crate::cli::doctor::finding::{Finding, FindingLevel};
 use crate::http_client::CallFailure;
 
-/// Returns the finding about a test webhook with a body of so many bytes, which somebody else answered.
+/// A test webhook that did not arrive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LostTest {
+    pub(super) subject: Subject,
+    pub(super) bytes: usize,
+    /// Whether a small one arrived directly after it.
+    pub(super) is_small_arriving: bool,
+}
+
+/// Returns the finding about a test webhook that somebody else answered.
 pub(super) fn finding(
-    (subject, bytes): (Subject, usize),
+    test: LostTest,
     by: &Responder,
     (kind, place): (ProxyKind, &RelayAddresses),
 ) -> Finding {
-    let found =
-        format!("{} does not arrive: {}", subject.words(), reason((subject, bytes), by, kind));
-    let level = match (subject, by) {
+    let found = format!("{} does not arrive: {}", test.subject.words(), reason(test, by, kind));
+    let level = match (test.subject, by) {
         // The relay itself, at its limits: it may work in a minute.
         (_, Responder::RelayRefusal { status: 503, .. }) => FindingLevel::Unseen,
         (Subject::Plain | Subject::Headers, _) => FindingLevel::Wrong,
         // It works for all that send otherwise, and may be intended.
         _ => FindingLevel::Warning,
     };
-    Finding::at(level, PUBLIC, found).advice(match fault(by, (subject, bytes)) {
+    Finding::at(level, PUBLIC, found).advice(match fault(by, test) {
         Some(fault) => advice(fault, kind, place.listen),
         None => other_advice(by, place),
     })
@@ -32,12 +40,13 @@ pub(super) fn finding(
 
 /// Returns the finding about a test webhook to which there was no answer.
 pub(super) fn unanswered(
-    (subject, bytes): (Subject, usize),
+    test: LostTest,
     failure: &CallFailure,
     (kind, place): (ProxyKind, &RelayAddresses),
 ) -> Finding {
+    let LostTest { subject, bytes, is_small_arriving } = test;
     let words = subject.words();
-    if subject == Subject::Large {
+    if subject == Subject::Large && is_small_arriving {
         // Many close the connection as soon as a body is too large for them, and their answer is lost.
         let found = format!("{words} ({bytes} bytes) gets no answer: {failure}");
         let fault = ProxyFault::TooLarge { bytes_max: bytes };
@@ -47,26 +56,79 @@ pub(super) fn unanswered(
     Finding::wrong(PUBLIC, found).advice("look at the proxy's log, and its rules for /hooks/")
 }
 
-/// Statuses with which proxies refuse a body for its size, where smaller ones have arrived.
+/// Returns the finding about a proxy that refuses a test webhook, and its repetition too, for the rate of requests.
+pub(super) fn limited(
+    subject: Subject,
+    status: u16,
+    (kind, place): (ProxyKind, &RelayAddresses),
+) -> Finding {
+    let (proxy, words) = (kind.as_str(), subject.words());
+    let found = format!(
+        "{proxy} answers {status} to {words}, which seems to be a limit of requests: the rest was not tested"
+    );
+    Finding::unseen(PUBLIC, found).advice(advice(ProxyFault::RateLimit, kind, place.listen))
+}
+
+/// Returns the finding about a proxy that let a test webhook pass only when it was repeated.
+pub(super) fn limited_at_first(
+    status: u16,
+    (kind, place): (ProxyKind, &RelayAddresses),
+) -> Finding {
+    let proxy = kind.as_str();
+    let found = format!(
+        "{proxy} answers {status} to webhooks that follow each other fast, which seems to be a limit of requests"
+    );
+    Finding::warning(PUBLIC, found).advice(advice(ProxyFault::RateLimit, kind, place.listen))
+}
+
+/// Returns the finding about a proxy that forwards the address of this source, and not that of a test webhook.
+pub(super) fn other_name(source: &str, kind: ProxyKind) -> Finding {
+    let proxy = kind.as_str();
+    let found = format!(
+        "what arrives of a webhook was not tested: {proxy} forwards /hooks/{source}, but not any name"
+    );
+    Finding::unseen(PUBLIC, found).advice(
+        "right if it is to forward certain names only; let it forward all of /hooks/ while doctor runs, to test \
+         the rest",
+    )
+}
+
+/// Returns the finding about a report of which it is not known who wrote it.
+pub(super) fn unsigned(subject: Subject) -> Finding {
+    let words = subject.words();
+    let found = format!(
+        "the relay's answer is changed on the way back, so what arrives of {words} was not tested"
+    );
+    Finding::warning(PUBLIC, found).advice(ANSWER_ADVICE)
+}
+
+/// What to do about answers that are changed on the way back.
+pub(super) const ANSWER_ADVICE: &str = "providers that test the address by a handshake read its answer: let the \
+    proxy pass status, headers and body on as they come";
+
+/// Statuses with which proxies refuse a body for its size, where smaller ones arrive.
 // Not only 413: Caddy 2.6 answers 502, other programs 400 or 403.
-fn is_for_size(subject: Subject, by: &Responder) -> Option<u16> {
-    match (subject, by) {
-        (_, Responder::TooLarge) => Some(413),
-        (Subject::Large, Responder::Unavailable { status } | Responder::Refusal { status }) => {
+fn is_for_size(test: LostTest, by: &Responder) -> Option<u16> {
+    match by {
+        Responder::TooLarge => Some(413),
+        Responder::Unavailable { status } | Responder::Refusal { status }
+            if test.subject == Subject::Large && test.is_small_arriving =>
+        {
             Some(*status)
         }
         _ => None,
     }
 }
 
-fn reason((subject, bytes): (Subject, usize), by: &Responder, kind: ProxyKind) -> String {
-    let proxy = kind.as_str();
-    if let Some(status) = is_for_size(subject, by) {
+fn reason(test: LostTest, by: &Responder, kind: ProxyKind) -> String {
+    let (proxy, bytes) = (kind.as_str(), test.bytes);
+    if let Some(status) = is_for_size(test, by) {
         return format!("{proxy} answers {status} to {bytes} bytes, which the relay would accept");
     }
     match by {
         Responder::Relay(_)
         | Responder::RelayAltered(_)
+        | Responder::RelayUnsigned
         | Responder::RelayHealth
         | Responder::TooLarge => {
             "the relay gives an answer that it does not give to webhooks".to_owned()
@@ -97,12 +159,12 @@ fn reason((subject, bytes): (Subject, usize), by: &Responder, kind: ProxyKind) -
 }
 
 /// Returns the fault of the proxy, if it is one with a setting to change.
-fn fault(by: &Responder, (subject, bytes): (Subject, usize)) -> Option<ProxyFault> {
-    if is_for_size(subject, by).is_some() {
-        return Some(ProxyFault::TooLarge { bytes_max: bytes });
+fn fault(by: &Responder, test: LostTest) -> Option<ProxyFault> {
+    if is_for_size(test, by).is_some() {
+        return Some(ProxyFault::TooLarge { bytes_max: test.bytes });
     }
     match by {
-        Responder::Refusal { .. } | Responder::NotFound if subject == Subject::Chunked => {
+        Responder::Refusal { .. } | Responder::NotFound if test.subject == Subject::Chunked => {
             Some(ProxyFault::Chunked)
         }
         Responder::NotFound | Responder::Page { .. } => Some(ProxyFault::NotForwarded),
@@ -111,6 +173,7 @@ fn fault(by: &Responder, (subject, bytes): (Subject, usize)) -> Option<ProxyFaul
         Responder::Challenge { .. } => Some(ProxyFault::Challenge),
         Responder::Relay(_)
         | Responder::RelayAltered(_)
+        | Responder::RelayUnsigned
         | Responder::RelayHealth
         | Responder::RelayRefusal { .. }
         | Responder::OtherRelay
@@ -138,6 +201,7 @@ fn other_advice(by: &Responder, place: &RelayAddresses) -> String {
         Responder::RelayRefusal { .. } => "run doctor again when less arrives".to_owned(),
         Responder::Relay(_)
         | Responder::RelayAltered(_)
+        | Responder::RelayUnsigned
         | Responder::RelayHealth
         | Responder::Challenge { .. }
         | Responder::Login { .. }
@@ -158,10 +222,12 @@ mod tests {
         let place = RelayAddresses {
             listen: "127.0.0.1:8080".parse().unwrap(),
             admin: "127.0.0.1:8081".parse().unwrap(),
+            admin_at_host: None,
             may_be_direct: false,
         };
         let check = |subject, by: &Responder, level| {
-            let found = finding((subject, 100), by, (ProxyKind::Other, &place));
+            let test = LostTest { subject, bytes: 100, is_small_arriving: true };
+            let found = finding(test, by, (ProxyKind::Other, &place));
             assert_eq!(found.level, level, "{}", found.found);
         };
         check(Subject::Plain, &Responder::NotFound, FindingLevel::Wrong);
@@ -174,5 +240,18 @@ mod tests {
             reason: "the relay is overloaded".to_owned(),
         };
         check(Subject::Plain, &overloaded, FindingLevel::Unseen);
+    }
+
+    #[test]
+    fn refusal_is_for_size_only_if_a_small_webhook_arrives_directly_after_it() {
+        let is_for_size = |subject, is_small_arriving, by: &Responder| {
+            is_for_size(LostTest { subject, bytes: 100, is_small_arriving }, by)
+        };
+        let unavailable = Responder::Unavailable { status: 502 };
+
+        assert_eq!(is_for_size(Subject::Large, true, &unavailable), Some(502));
+        assert_eq!(is_for_size(Subject::Large, false, &unavailable), None);
+        assert_eq!(is_for_size(Subject::Gzip, true, &unavailable), None);
+        assert_eq!(is_for_size(Subject::Large, false, &Responder::TooLarge), Some(413));
     }
 }

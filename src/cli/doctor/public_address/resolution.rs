@@ -76,8 +76,12 @@ fn reach(host: &str, addresses: &[SocketAddr]) -> Option<Finding> {
             "{host} leads to {all}, of which {inner} is not public: some providers will try that one"
         ),
     };
-    let advice =
-        "right if the DNS of this network has an answer of its own; else correct the record";
+    // Debian gives a machine's own name the address 127.0.1.1 in that file.
+    let advice = if !is_literal && addresses.iter().any(|it| it.ip().is_loopback()) {
+        "right if /etc/hosts of this machine gives it its own name; else correct the record in DNS"
+    } else {
+        "right if the DNS of this network has an answer of its own; else correct the record"
+    };
     Some(Finding::warning(PUBLIC, found).advice(advice))
 }
 
@@ -129,6 +133,17 @@ mod tests {
         }
         let mixed = ["10.0.0.1", "203.0.113.7"];
         check("relay.example.com", &mixed, Some((warning, "of which 10.0.0.1 is not public")));
+    }
+
+    #[test]
+    fn own_name_of_a_machine_may_be_from_its_file_of_hosts() {
+        let is_file_named = |host: &str, address: &str| {
+            let found = reach(host, &[SocketAddr::new(address.parse().unwrap(), 443)]);
+            crate::cli::doctor::finding::json(&[found.unwrap()]).contains("/etc/hosts")
+        };
+        assert!(is_file_named("relay.example.com", "127.0.1.1"));
+        assert!(!is_file_named("relay.example.com", "192.168.1.1"));
+        assert!(!is_file_named("127.0.0.1", "127.0.0.1"), "it is no name");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::call::Answer;
+use crate::cli::output::shorten;
 use crate::intake::echo::{EchoKey, EchoReport, SIGNATURE_HEADER};
 use crate::json;
 
@@ -12,8 +13,10 @@ use crate::json;
 pub(super) enum Responder {
     /// The relay of this configuration.
     Relay(Box<EchoReport>),
-    /// The same, but its answer was changed on the way back.
+    /// The same, but its answer has another status. The report is as the relay wrote it.
     RelayAltered(Box<EchoReport>),
+    /// A report that the relay did not write, or not so: nothing in it can be trusted.
+    RelayUnsigned,
     /// A relay that refuses the request, for one that has the key too.
     RelayRefusal {
         status: u16,
@@ -67,6 +70,25 @@ struct HealthAnswer {
     status: String,
 }
 
+/// Longest text of an answer that is shown.
+const SHOWN_CHARS: usize = 120;
+
+impl Responder {
+    /// Returns the status of an answer that may be due to the rate of requests. Not only 429: nginx answers 503.
+    pub(super) fn rate_limit_status(&self) -> Option<u16> {
+        match self {
+            Responder::Unavailable { status: status @ 503 }
+            | Responder::Refusal { status: status @ 429 } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a relay has answered a GET at the address of one of its sources.
+    pub(super) fn is_source(&self) -> bool {
+        matches!(self, Responder::RelayRefusal { status: 405, .. })
+    }
+}
+
 /// Finds out who answered. `key` is the one of the request, if it was made with one.
 pub(super) fn of(answer: &Answer, key: Option<&EchoKey>) -> Responder {
     let of_relay = key.and_then(|key| echo(answer, key)).or_else(|| relay(answer));
@@ -74,11 +96,13 @@ pub(super) fn of(answer: &Answer, key: Option<&EchoKey>) -> Responder {
 }
 
 fn echo(answer: &Answer, key: &EchoKey) -> Option<Responder> {
-    let report = json::from_slice(&answer.body).ok()?;
+    let report = Box::new(json::from_slice(&answer.body).ok()?);
     let is_signed = key.has_signed(&answer.body, answer.header(SIGNATURE_HEADER));
-    let report = Box::new(report);
-    let is_unchanged = is_signed && answer.status == 200;
-    Some(if is_unchanged { Responder::Relay(report) } else { Responder::RelayAltered(report) })
+    Some(match (is_signed, answer.status) {
+        (true, 200) => Responder::Relay(report),
+        (true, _) => Responder::RelayAltered(report),
+        (false, _) => Responder::RelayUnsigned,
+    })
 }
 
 fn relay(answer: &Answer) -> Option<Responder> {
@@ -94,7 +118,11 @@ fn relay(answer: &Answer) -> Option<Responder> {
         (404, "not found") if ["no such source", "no such route"].contains(&reason.as_str()) => {
             Some(Responder::OtherRelay)
         }
+        (405, "method not allowed") if reason == "method not allowed: use POST" => {
+            Some(Responder::RelayRefusal { status, error, reason })
+        }
         (413, "too large") | (503, "overloaded") | (408, "too slow") | (400, "incomplete body") => {
+            let reason = shorten(&reason, SHOWN_CHARS);
             Some(Responder::RelayRefusal { status, error, reason })
         }
         _ => None,
@@ -129,13 +157,14 @@ fn redirect(status: u16, to: &str) -> Responder {
     Responder::Redirect { status, to: without_query(to) }
 }
 
-/// Drops what may be long, or hold a secret of the proxy.
+/// Drops what may hold a secret of the proxy, and shortens the rest.
 fn without_query(to: &str) -> String {
     let short = to.split(['?', '#']).next().unwrap_or_default();
-    match Url::parse(short) {
+    let shown = match Url::parse(short) {
         Ok(url) => url.origin().ascii_serialization() + url.path(),
         Err(_) => short.to_owned(),
-    }
+    };
+    shorten(&shown, SHOWN_CHARS)
 }
 
 fn has_login(answer: &Answer) -> bool {
@@ -173,6 +202,41 @@ mod tests {
         check(&redirect("https://x.cloudflareaccess.com/cdn"), Responder::Login { status: 302 });
         let to = "https://relay.example.com/hooks/x".to_owned();
         check(&redirect(&format!("{to}?a=secret")), Responder::Redirect { status: 302, to });
+    }
+
+    #[test]
+    fn long_texts_of_an_answer_are_shortened() {
+        for to in ["https://relay.example.com/", "/", ""] {
+            let to = format!("{to}{}", "x".repeat(4000));
+            let found = of(&answer(302, &[("location", &to)], ""), None);
+            let Responder::Redirect { to, .. } = found else { panic!("{found:?}") };
+            assert!(to.chars().count() <= SHOWN_CHARS, "{to}");
+        }
+        let body = format!(r#"{{"error":"too large","reason":"{}"}}"#, "x".repeat(4000));
+        let found = of(&answer(413, &[], &body), None);
+        let Responder::RelayRefusal { reason, .. } = found else { panic!("{found:?}") };
+        assert!(reason.chars().count() <= SHOWN_CHARS, "{reason}");
+    }
+
+    #[test]
+    fn report_without_a_valid_signature_is_not_trusted() {
+        let key = EchoKey::from(secrecy::SecretString::from("a key".to_owned()));
+        let report = r#"{"target":"/forged","http_version":"HTTP/1.1","body_bytes":0,"body_digest":"",
+            "body":null,"headers":{},"header_digests":{},"peer":null,"is_peer_trusted":true,"client":null}"#;
+
+        for headers in [&[][..], &[("x-relay-echo", "00")]] {
+            assert_eq!(of(&answer(200, headers, report), Some(&key)), Responder::RelayUnsigned);
+        }
+    }
+
+    #[test]
+    fn limit_of_requests_is_told_by_its_status() {
+        let status = |status| of(&answer(status, &[], ""), None).rate_limit_status();
+
+        assert_eq!((status(503), status(429)), (Some(503), Some(429)));
+        assert_eq!((status(502), status(403), status(413)), (None, None, None));
+        let overloaded = r#"{"error":"overloaded","reason":"the relay is overloaded"}"#;
+        assert_eq!(of(&answer(503, &[], overloaded), None).rate_limit_status(), None);
     }
 
     #[test]

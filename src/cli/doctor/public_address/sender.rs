@@ -104,6 +104,7 @@ mod tests {
         RelayAddresses {
             listen: "127.0.0.1:8080".parse().unwrap(),
             admin: "127.0.0.1:8081".parse().unwrap(),
+            admin_at_host: None,
             may_be_direct,
         }
     }

@@ -18,6 +18,8 @@ use crate::mapping_file::file::MappingFile;
 pub(super) struct RelayAddresses {
     pub(super) listen: SocketAddr,
     pub(super) admin: SocketAddr,
+    /// URL of the admin API at the public host, if it listens beyond this machine.
+    pub(super) admin_at_host: Option<String>,
     /// Whether the public address may be the relay itself, without a proxy.
     pub(super) may_be_direct: bool,
 }
@@ -25,6 +27,8 @@ pub(super) struct RelayAddresses {
 /// What the live sources need of a proxy.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
+    /// Names of the live sources: a proxy may forward nothing else.
+    pub(super) names: Vec<String>,
     /// Headers with signatures and tokens.
     pub(super) credentials: Vec<String>,
     /// A source whose provider signs the URL.
@@ -87,9 +91,12 @@ impl RelayAddresses {
     pub(super) fn of(config: &Config, url: &Url) -> RelayAddresses {
         let (listen, admin) = (config.listen, config.admin_listen);
         let is_own_port = url.port_or_known_default() == Some(listen.port());
+        let host = url.host_str().filter(|_| !admin.ip().is_loopback());
+        let scheme = config.admin.tls.scheme();
         RelayAddresses {
             listen,
             admin,
+            admin_at_host: host.map(|host| format!("{scheme}://{host}:{}", admin.port())),
             may_be_direct: is_own_port && url.scheme() == config.tls.scheme(),
         }
     }
@@ -101,8 +108,9 @@ impl Needs {
         let sources = files.iter().filter_map(|file| file.source.as_ref());
         let mut needs = Needs::default();
         for source in sources.filter(|it| it.off_reason(now).is_none()) {
-            let names = source.signature.credential_headers();
-            needs.credentials.extend(names.iter().map(|it| it.to_ascii_lowercase()));
+            needs.names.push(source.name.to_string());
+            let headers = source.signature.credential_headers();
+            needs.credentials.extend(headers.iter().map(|it| it.to_ascii_lowercase()));
             if source.signature.covers_url() {
                 needs.url_signer.get_or_insert(source.name.to_string());
             }

@@ -1,11 +1,12 @@
 //! A proxy before a relay, with one fault.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::read::GzDecoder;
 use reqwest::Client;
@@ -50,8 +51,19 @@ pub(super) enum Fault {
     NoForwardedFor,
     ForwardedForPassedOn,
     AnswerChanged,
+    SignatureLost,
     ToAdmin,
     AdminExposed,
+    /// Forwards `/admin/` to the admin API, without that prefix.
+    AdminBelowPrefix,
+    /// Forwards the address of the source `form` and nothing else.
+    OneName,
+    /// Refuses POST, and forwards GET.
+    PostBlocked,
+    TooManyRequests,
+    /// Answers 502 to a large body, and to all that comes after it.
+    DownAfterLarge,
+    LongRedirect,
 }
 
 /// The size at which it cuts bodies, or refuses them: the default of nginx.
@@ -67,6 +79,7 @@ struct Forwarder {
     client: Client,
     relay: String,
     admin: String,
+    has_had_large: AtomicBool,
 }
 
 impl FaultyProxy {
@@ -81,6 +94,7 @@ impl FaultyProxy {
             client: http(),
             relay: target.unwrap_or_else(|| relay.url.clone()),
             admin: relay.admin_url.clone(),
+            has_had_large: AtomicBool::new(false),
         };
         let routes = Router::new().fallback(forward).with_state(std::sync::Arc::new(forwarder));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -93,13 +107,14 @@ impl FaultyProxy {
 async fn forward(State(forwarder): State<std::sync::Arc<Forwarder>>, request: Request) -> Response {
     let Forwarder { fault, .. } = *forwarder;
     let path = request.uri().path().to_owned();
-    if let Some(answer) = own_answer(fault, &path, request.headers()) {
+    if let Some(answer) = own_answer(fault, &path, &request) {
         return answer;
     }
     let is_admin = ["/api/", "/metrics"].iter().any(|it| path.starts_with(it));
     let target = match fault {
         Fault::ToAdmin => &forwarder.admin,
         Fault::AdminExposed if is_admin => &forwarder.admin,
+        Fault::AdminBelowPrefix if path.starts_with("/admin/") => &forwarder.admin,
         Fault::PrefixRemoved => &forwarder.relay,
         _ if path.contains("/hooks/") => &forwarder.relay,
         _ => return StatusCode::NOT_FOUND.into_response(),
@@ -110,6 +125,12 @@ async fn forward(State(forwarder): State<std::sync::Arc<Forwarder>>, request: Re
     if fault == Fault::SizeLimit && body.len() > BYTES_MAX {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
+    if fault == Fault::DownAfterLarge {
+        let is_large = body.len() > BYTES_MAX;
+        if forwarder.has_had_large.fetch_or(is_large, Ordering::SeqCst) || is_large {
+            return StatusCode::BAD_GATEWAY.into_response();
+        }
+    }
     let url = format!("{target}{}", changed_target(fault, &parts.uri.to_string()));
     let headers = changed_headers(fault, parts.headers);
     let body = changed_body(fault, &headers, body);
@@ -119,13 +140,16 @@ async fn forward(State(forwarder): State<std::sync::Arc<Forwarder>>, request: Re
         Fault::AnswerChanged => StatusCode::ACCEPTED,
         _ => answer.status(),
     };
-    let headers = answer.headers().clone();
+    let mut headers = answer.headers().clone();
+    if fault == Fault::SignatureLost {
+        headers.remove("x-relay-echo");
+    }
     (status, headers, Body::from(answer.bytes().await.unwrap())).into_response()
 }
 
 /// Returns the answer that the proxy gives itself, if it does.
-fn own_answer(fault: Fault, path: &str, headers: &HeaderMap) -> Option<Response> {
-    let has_length = headers.contains_key(header::CONTENT_LENGTH);
+fn own_answer(fault: Fault, path: &str, request: &Request) -> Option<Response> {
+    let has_length = request.headers().contains_key(header::CONTENT_LENGTH);
     let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     let to = |url: String| [(header::LOCATION, url)];
     Some(match fault {
@@ -136,6 +160,15 @@ fn own_answer(fault: Fault, path: &str, headers: &HeaderMap) -> Option<Response>
             let to = to(format!("https://relay.example.com{path}"));
             (StatusCode::MOVED_PERMANENTLY, to).into_response()
         }
+        Fault::LongRedirect => {
+            let to = to(format!("/{}", "x".repeat(4000)));
+            (StatusCode::FOUND, to).into_response()
+        }
+        Fault::OneName if path != "/hooks/form" => StatusCode::NOT_FOUND.into_response(),
+        Fault::PostBlocked if request.method() == Method::POST => {
+            StatusCode::FORBIDDEN.into_response()
+        }
+        Fault::TooManyRequests => StatusCode::TOO_MANY_REQUESTS.into_response(),
         Fault::LoginRedirect => {
             let to = to("https://sso.example.com/login?next=%2Fhooks".to_owned());
             (StatusCode::FOUND, to).into_response()
@@ -161,6 +194,7 @@ fn changed_target(fault: Fault, target: &str) -> String {
         Fault::HooksRemoved => path.replace("/hooks", ""),
         Fault::PrefixAdded => format!("/relay{path}"),
         Fault::PrefixRemoved => path.replace("/relay", ""),
+        Fault::AdminBelowPrefix => path.replace("/admin", ""),
         Fault::SlashDoubled => format!("/{path}"),
         Fault::PathDecoded => path.replace("%7E", "~"),
         _ => path.to_owned(),

@@ -81,6 +81,8 @@ async fn nginx(locations: &str) -> Option<RealProxy> {
         format!(
             "{user} daemon off; pid {folder}/pid; error_log {folder}/log; worker_processes 1; events {{}}\n\
              http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; \
+             limit_req_zone $binary_remote_addr zone=few:1m rate=30r/m; \
+             limit_req_zone $binary_remote_addr zone=rare:1m rate=1r/m;\n\
              fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n\
              server {{ listen 127.0.0.1:{port};\n{locations}\n}} }}\n"
         )
@@ -179,6 +181,53 @@ async fn faults_of_nginx_are_named_with_its_settings() {
             "{advice}: {:#}",
             report.output_json
         );
+    }
+}
+
+/// Returns a right `location` with these further settings.
+fn location(name: &str, more: &str, scene: &Scene) -> String {
+    format!(
+        "location {name} {{ {more} proxy_pass {}; proxy_set_header X-Forwarded-For $remote_addr; \
+         client_max_body_size 5m; }}",
+        scene.relay.url
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limit_of_requests_in_nginx_is_named_and_is_no_other_fault() {
+    let scene = Scene::new().await;
+    let limit = "which seems to be a limit of requests";
+    for (more, verdict, code) in [
+        // Each passes when it is repeated.
+        ("limit_req zone=few;", "warning", 0),
+        // Only the last meets the limit, which is the largest: its size is not why.
+        ("limit_req zone=rare burst=5 nodelay;", "unseen", 3),
+        ("limit_req zone=rare; limit_req_status 429;", "unseen", 3),
+    ] {
+        let Some(nginx) = nginx(&location("/hooks/", more, &scene)).await else { return };
+
+        let report = scene.doctor(&format!("http://127.0.0.1:{}", nginx.port), &[]);
+
+        report.check(verdict, limit);
+        let is_complete = found(&report, "ok").iter().any(|it| it.contains("arrive unchanged"));
+        assert_eq!(is_complete, verdict == "warning", "{more}: {:#}", report.output_json);
+        let warnings = found(&report, "warning").len();
+        assert_eq!(warnings, 1 + usize::from(is_complete), "{more}: {:#}", report.output_json);
+        assert_eq!(report.code, Some(code), "{more}: {:#}", report.output_json);
+        assert!(report.output_json.to_string().contains("at `limit_req`"), "{more}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_that_forwards_certain_names_only_leaves_it_unseen() {
+    let scene = Scene::new().await;
+    for name in ["~ ^/hooks/[a-z0-9-]+$", "= /hooks/form"] {
+        let Some(nginx) = nginx(&location(name, "", &scene)).await else { return };
+
+        let report = scene.doctor(&format!("http://127.0.0.1:{}", nginx.port), &[]);
+
+        report.check("unseen", "nginx forwards /hooks/form, but not any name");
+        assert_eq!(found(&report, "wrong"), Vec::<String>::new(), "{name}");
     }
 }
 
