@@ -1,16 +1,12 @@
 //! The connection to the public address: whether each of its addresses accepts one, and which certificates
 //! are shown there.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -18,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::heading::PUBLIC;
 use super::resolution::is_private;
 use crate::cli::doctor::finding::Finding;
+use crate::http_client::expecting_any;
 
 const TIME_MAX: Duration = Duration::from_secs(4);
 
@@ -112,15 +109,7 @@ impl OpenedConnection {
     ) -> Result<Vec<CertificateDer<'static>>, NoHandshake> {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|_| NoHandshake)?;
-        let provider = Arc::new(ring::default_provider());
-        let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions();
-        let config = versions
-            .map_err(|_| NoHandshake)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
-            .with_no_client_auth();
-        let connected = TlsConnector::from(Arc::new(config)).connect(name, self.stream);
+        let connected = TlsConnector::from(Arc::new(expecting_any())).connect(name, self.stream);
         let stream = timeout(TIME_MAX, connected).await;
         let stream = stream.map_err(|_| NoHandshake)?.map_err(|_| NoHandshake)?;
         let (_, session) = stream.get_ref();
@@ -131,51 +120,6 @@ impl OpenedConnection {
 /// There was no TLS handshake.
 #[derive(Debug)]
 pub(super) struct NoHandshake;
-
-/// Accepts any certificate. For a connection over which nothing is sent, to read a certificate that
-/// is not trusted too, and to say why.
-struct AcceptAny(Arc<CryptoProvider>);
-
-impl fmt::Debug for AcceptAny {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("AcceptAny")
-    }
-}
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
 
 #[cfg(test)]
 mod tests {
