@@ -24,9 +24,15 @@ build() (
     mkdir -p "$(dirname "$package")"
     trap 'git worktree remove --force "$tree"' EXIT
     git worktree add --quiet --detach "$tree" "$hash"
-    # `$tree/.cargo` has to apply, so that the dependencies are built with the same options. The program is not written to
-    # target/release, where the other checks run that of this version.
-    (cd "$tree" && CARGO_BUILD_BUILD_DIR="$root/target" CARGO_TARGET_DIR="$tree/target" \
+    # With a copy of the compiled dependencies. In a folder that both versions share, the program of this one would be built
+    # with what the build script of that one wrote, since cargo takes one for the other.
+    mkdir -p "$tree/target/release"
+    for folder in deps build .fingerprint; do
+        if [[ -d $root/target/release/$folder ]]; then cp -a "$root/target/release/$folder" "$tree/target/release/"; fi
+    done
+    find "$tree/target/release" -maxdepth 2 -name '*savio[-_]relay*' -exec rm -rf {} +
+    # `$tree/.cargo` has to apply, so that the dependencies are built with the same options.
+    (cd "$tree" && CARGO_TARGET_DIR="$tree/target" \
         cargo build --release --locked --bin savio-relay --config 'profile.release.package.savio-relay.opt-level=0')
     program=$tree/target/release/savio-relay
     # A version of before there were packages is packed as this one. `~` sorts before everything.
