@@ -1,7 +1,7 @@
 """Posts webhooks that cost a relay as much memory as one may: bodies of 5 MiB, signed as Typeform signs, of three kinds,
 from many connections at a time.
 
-Usage: container_load.py URL SECRET ROUNDS
+Usage: container_load.py URL SECRET ROUNDS      (ROUNDS: a number, or `until-refused`: until the relay stops)
 
 Fails if a round has an answer other than 202, 413 (too much memory when parsed) and 503 (no room now), or if a relay that
 runs accepts none. A connection may be refused or closed, as by a relay that stops, but not in the first round.
@@ -12,6 +12,7 @@ import collections
 import hashlib
 import hmac
 import http.client
+import itertools
 import os
 import sys
 import threading
@@ -37,10 +38,13 @@ def body(kind, number):
     return head + b",".join([content] * count) + tail
 
 
-def post(address, path, secret, number, answers):
+def webhook(secret, number):
     payload = body(number % 3, number)
     signature = base64.b64encode(hmac.new(secret, payload, hashlib.sha256).digest()).decode()
-    headers = {"Content-Type": "application/json", "Typeform-Signature": f"sha256={signature}"}
+    return payload, {"Content-Type": "application/json", "Typeform-Signature": f"sha256={signature}"}
+
+
+def post(address, path, payload, headers, answers):
     connection = http.client.HTTPConnection(address, timeout=60)
     try:
         connection.request("POST", path, payload, headers)
@@ -52,14 +56,14 @@ def post(address, path, secret, number, answers):
 
 
 def main():
-    url, secret, rounds = urllib.parse.urlsplit(sys.argv[1]), sys.argv[2].encode(), int(sys.argv[3])
+    url, secret = urllib.parse.urlsplit(sys.argv[1]), sys.argv[2].encode()
+    rounds = itertools.count() if sys.argv[3] == "until-refused" else range(int(sys.argv[3]))
     total = collections.Counter()
-    for number in range(rounds):
+    for number in rounds:
+        # Made beforehand: only one thread of Python computes at a time, and the connections must be open together.
+        webhooks = [webhook(secret, number * CONNECTIONS + it) for it in range(CONNECTIONS)]
         answers = []
-        threads = [
-            threading.Thread(target=post, args=(url.netloc, url.path, secret, number * CONNECTIONS + it, answers))
-            for it in range(CONNECTIONS)
-        ]
+        threads = [threading.Thread(target=post, args=(url.netloc, url.path, *it, answers)) for it in webhooks]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -72,6 +76,8 @@ def main():
         if number == 0 and 202 not in answers:
             sys.exit(f"none was accepted: {collections.Counter(answers)}")
         total.update(answers)
+        if "ConnectionRefusedError" in answers:
+            break
     print("load:", ", ".join(f"{count} x {answer}" for answer, count in total.most_common()))
 
 

@@ -47,7 +47,8 @@ install_packages() {
 # Installs a program that is missing.
 need() {
     local program=$1 package=${2:-$1}
-    command -v "$program" >/dev/null || install_packages "$package"
+    # Not `command -v`, which finds functions too, such as `podman` below.
+    type -P "$program" >/dev/null || install_packages "$package"
 }
 
 # Extracts Debian's packages into a folder. Installing one of a server would start it.

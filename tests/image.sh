@@ -113,7 +113,8 @@ say "memory: $((peak_kib / 1024)) MiB at the peak, of $memory_mib MiB"
 until_health_is relay healthy
 inside send typeform >/dev/null 2>&1 || fail 'a webhook after the load should be accepted'
 
-load 4 >"$work/load" 2>&1 &
+# Until the relay stops: how long a number of rounds takes is up to the machine.
+load until-refused >"$work/load" 2>&1 &
 until_true '(( $(nsenter --net --target "$pid" ss -Htn state established "sport = :8080" | wc -l) >= 10 ))'
 stop_cleanly relay "$grace"
 wait "$!" || { cat "$work/load"; fail 'the load should end in answers and closed connections only'; }
