@@ -10,3 +10,4 @@ pub mod table;
 mod visible;
 
 pub use visible::{is_terminal_control, visible};
+pub(crate) use visible::{one_line, visible_json};

@@ -21,6 +21,9 @@ pub mod delivery;
 pub mod mapping;
 pub mod savio;
 
+mod draft;
+mod outgoing_webhook;
+
 pub mod admin;
 pub mod config;
 mod relay;

@@ -20,7 +20,7 @@ use super::error::CommandError;
 use super::local_listener::client;
 use super::output as shown;
 use super::runtime::{self, stopped};
-use super::send::{OutgoingWebhook, PreparedWebhook, RelayResponse};
+use super::send::{RelayResponse, post};
 use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::State;
@@ -28,6 +28,7 @@ use crate::http_client::CallFailure;
 use crate::intake::source::Source;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::mapping_file::location::Location;
+use crate::outgoing_webhook::{OutgoingWebhook, PreparedWebhook};
 use crate::relay::Relay;
 use crate::store::Archive;
 use crate::{clock, file, listener, sandbox};
@@ -222,7 +223,7 @@ impl Demo<'_> {
         let webhook =
             OutgoingWebhook { source, sample: &sample, signed_url: Some(&signed_url), key };
         let prepared = webhook.prepare(&url, clock::now())?;
-        let response = prepared.post(http, &CallFailure::to_string).await?;
+        let response = post(&prepared, http, &CallFailure::to_string).await?;
         Ok((prepared, response))
     }
 

@@ -6,6 +6,7 @@ use crate::file::UnreadableFile;
 use crate::http_client::error_chain;
 use crate::listener::BindError;
 use crate::mapping_file::location::LocationError;
+use crate::outgoing_webhook::PrepareError;
 use crate::relay::error::RelayError;
 use crate::savio;
 use crate::store::StoreError;
@@ -50,6 +51,12 @@ impl From<savio::Error> for CommandError {
             return CommandError::InvalidInput(error.to_string());
         }
         CommandError::Failed(error.to_string())
+    }
+}
+
+impl From<PrepareError> for CommandError {
+    fn from(error: PrepareError) -> CommandError {
+        CommandError::InvalidInput(error.to_string())
     }
 }
 

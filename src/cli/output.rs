@@ -10,9 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::CommandError;
-use crate::diagnostics::is_terminal_control;
 use crate::diagnostics::report::OutputStyle;
-pub(super) use crate::diagnostics::visible;
+pub(super) use crate::diagnostics::{one_line, visible, visible_json as json};
 use crate::event::Request;
 
 /// Style for standard output.
@@ -77,30 +76,10 @@ pub(super) fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Replaces terminal control characters in JSON text by escapes.
-pub(super) fn json(text: &str) -> String {
-    // serde_json escapes only what JSON requires: DEL, C1 controls and those that change the
-    // direction of text stay.
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_terminal_control(c) && c != '\n' {
-            write!(shown, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail");
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 /// Returns the text in one line, so that a text of a stranger cannot add lines that look like the
 /// program's own.
 pub(super) fn line(text: &str) -> String {
     visible(text.trim_end()).replace('\n', " ")
-}
-
-/// Returns the text in one line, with each white space reduced to one space.
-pub(super) fn one_line(text: &str) -> String {
-    visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the text for a cell of a table, shortened on a terminal.

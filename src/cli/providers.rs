@@ -1,6 +1,6 @@
 //! `providers`: lists the bundled sources and the known providers, or shows the file of one provider.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::error::CommandError;
 use super::{output, table};
@@ -27,7 +27,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             format!("{:#}\n", all.collect::<Value>())
         }
         (None, false) => lists(),
-        (Some(name), true) => format!("{:#}\n", Value::Object(entries(name)?)),
+        (Some(name), true) => {
+            text(name)?;
+            format!("{:#}\n", Value::Object(Provider::entries(name).unwrap_or_default()))
+        }
         (Some(name), false) => text(name)?.to_owned(),
     };
     output::print(&text)
@@ -44,16 +47,9 @@ pub(super) fn text(name: &str) -> Result<&'static str, CommandError> {
     })
 }
 
-/// Returns the provider file as JSON.
-pub(super) fn entries(name: &str) -> Result<Map<String, Value>, CommandError> {
-    let file: Map<String, Value> =
-        toml::from_str(text(name)?).expect("a test reads every provider file");
-    Ok(file)
-}
-
 /// Returns the entry of a provider in the list.
 fn summary(name: &str, bundled: &[BundledSource]) -> Value {
-    let file = entries(name).unwrap_or_default();
+    let file = Provider::entries(name).unwrap_or_default();
     let own = bundled.iter().filter(|source| source.provider.as_deref() == Some(name));
     let sources: Vec<Value> =
         own.map(|source| json!({ "name": source.name, "secrets": source.secrets })).collect();

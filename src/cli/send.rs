@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use http::header::CONTENT_TYPE;
-use jiff::Timestamp;
 use reqwest::{Client, Url};
 use secrecy::SecretString;
-use uuid::Uuid;
 
 use super::error::CommandError;
 use super::input::header;
@@ -15,15 +12,14 @@ use super::{input, output, runtime};
 use crate::clock;
 use crate::config::Config;
 use crate::diagnostics::document::Document;
-use crate::event::{Headers, SourceName};
+use crate::event::SourceName;
 use crate::http_client::{CallFailure, error_chain};
 use crate::intake::registry::SourceStatus;
-use crate::intake::signature::{
-    Key, SignError, SignedParts, SignedRequest, SigningKey, with_parameters,
-};
+use crate::intake::signature::SigningKey;
 use crate::intake::source::Source;
 use crate::listener::PLAIN_HTTP_REFUSAL;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
+use crate::outgoing_webhook::{self, OutgoingWebhook, PreparedWebhook, PrivateKeyMissing};
 use crate::secret::Environment;
 
 #[derive(Debug, clap::Args)]
@@ -49,9 +45,6 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
-
-/// Largest decompressed payload, for providers that sign the body as it was before compression.
-const COVERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The relay's response to a webhook.
 pub(super) struct RelayResponse {
@@ -80,7 +73,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 
     let webhook = webhook.prepare(receiver.url.as_str(), clock::now())?;
     let explain = |failure: &CallFailure| receiver.explain(failure);
-    let response = runtime::block_on(webhook.post(&receiver.client, &explain))?;
+    let response = runtime::block_on(post(&webhook, &receiver.client, &explain))?;
     output::print(&format!("{} {}\n", response.status, output::line(&response.body)))?;
     judge(&response, source, receiver.url.as_str())
 }
@@ -256,19 +249,14 @@ fn signing_key(
     source: &Source,
     private: Option<&Path>,
 ) -> Result<Option<SigningKey>, CommandError> {
-    if !source.signature.needs_secret() {
-        return Ok(None);
-    }
-    if let Some(path) = private {
+    if let Some(path) = private.filter(|_| source.signature.needs_secret()) {
         let text = SecretString::from(Document::read(path)?.text.trim());
         let key = source.signature.signing_key(&text);
         return key.map(Some).map_err(|error| {
             CommandError::InvalidInput(format!("{}: the key {error}", path.display()))
         });
     }
-    let key = source.keys.iter().find(|key| key.is_valid_at(clock::now()));
-    let key = key.and_then(Key::signing_key);
-    key.map(Some).ok_or_else(|| {
+    outgoing_webhook::signing_key(source, clock::now()).map_err(|PrivateKeyMissing| {
         let message = "its provider signs with a private key: name one with --private-key FILE";
         CommandError::InvalidInput(message.to_owned())
     })
@@ -301,107 +289,18 @@ fn failure(
     CommandError::Failed(format!("the relay at {address} cannot be reached: {reason}"))
 }
 
-/// A webhook as its provider would send it.
-pub(super) struct OutgoingWebhook<'w> {
-    pub(super) source: &'w Source,
-    pub(super) sample: &'w SamplePayload,
-    /// The URL as the provider knows it.
-    pub(super) signed_url: Option<&'w str>,
-    pub(super) key: Option<&'w SigningKey>,
-}
-
-/// A webhook with its signature.
-pub(super) struct PreparedWebhook {
-    pub(super) url: String,
-    pub(super) headers: Headers,
-    pub(super) body: Vec<u8>,
-}
-
-impl PreparedWebhook {
-    /// Posts it. `explain` says why there was no answer.
-    pub(super) async fn post(
-        &self,
-        http: &Client,
-        explain: &dyn Fn(&CallFailure) -> String,
-    ) -> Result<RelayResponse, CommandError> {
-        let mut request = http.post(&self.url).body(self.body.clone());
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let failed = |error: reqwest::Error| failure(error, &self.url, explain);
-        let answer = request.send().await.map_err(failed)?;
-        let status = answer.status().as_u16();
-        Ok(RelayResponse { status, body: answer.text().await.map_err(failed)? })
+/// Posts the webhook. `explain` says why there was no answer.
+pub(super) async fn post(
+    webhook: &PreparedWebhook,
+    http: &Client,
+    explain: &dyn Fn(&CallFailure) -> String,
+) -> Result<RelayResponse, CommandError> {
+    let mut request = http.post(&webhook.url).body(webhook.body.clone());
+    for (name, value) in &webhook.headers {
+        request = request.header(name, value);
     }
-}
-
-impl OutgoingWebhook<'_> {
-    /// Signs the webhook for this URL.
-    pub(super) fn prepare(
-        &self,
-        url: &str,
-        now: Timestamp,
-    ) -> Result<PreparedWebhook, CommandError> {
-        let mut url: Url =
-            url.parse().map_err(|error| CommandError::InvalidInput(format!("{url}: {error}")))?;
-        // A fragment is never sent, and must not be signed either.
-        url.set_fragment(None);
-        let signed = self.sign(&url, now)?;
-        let mut headers: Headers = self.sample.headers.clone();
-        headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
-        headers.extend(signed.headers);
-        let body = signed.body.unwrap_or_else(|| self.sample.body.clone());
-        Ok(PreparedWebhook { url: with_parameters(url.as_str(), &signed.query), headers, body })
-    }
-
-    /// Returns what the signature adds to the request. Signed headers and parameters that are
-    /// missing get a random value.
-    fn sign(&self, url: &Url, now: Timestamp) -> Result<SignedParts, CommandError> {
-        let Some(key) = self.key else { return Ok(SignedParts::default()) };
-        let signature = &self.source.signature;
-        let sample = self.sample;
-        let body = signature.covered(&sample.headers, &sample.body, COVERED_BYTES_MAX);
-        let body = body.ok_or_else(|| {
-            CommandError::InvalidInput("the payload cannot be decompressed".to_owned())
-        })?;
-        let mut headers = sample.headers.clone();
-        headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
-        let mut generated = SignedParts::default();
-        // Each turn adds one that the signature lacks: only the attempt to sign shows which.
-        loop {
-            let url = with_parameters(&self.provider_url(url), &generated.query);
-            let request = SignedRequest {
-                method: "POST",
-                url: Some(&url),
-                query: url.split_once('?').map(|(_, query)| query),
-                headers: &headers,
-                body: &body,
-            };
-            match signature.sign(key, &request, now) {
-                Ok(signed) => return Ok(generated.and(signed)),
-                Err(SignError::NoHeader(name)) if !headers.contains_key(&name) => {
-                    let nonce = Uuid::new_v4().to_string();
-                    headers.insert(name.clone(), nonce.clone());
-                    generated.headers.push((name, nonce));
-                }
-                Err(SignError::NoParameter(name)) => {
-                    generated.query.push((name, Uuid::new_v4().to_string()));
-                }
-                Err(error) => {
-                    return Err(CommandError::InvalidInput(format!(
-                        "it cannot be signed: {error}"
-                    )));
-                }
-            }
-        }
-    }
-
-    /// Returns the URL as the provider knows it, with the query that is sent.
-    fn provider_url(&self, url: &Url) -> String {
-        match (self.signed_url, url.query()) {
-            (None, _) => url.to_string(),
-            (Some(known), None) => known.to_owned(),
-            (Some(known), Some(query)) => format!("{known}?{query}"),
-        }
-    }
+    let failed = |error: reqwest::Error| failure(error, &webhook.url, explain);
+    let answer = request.send().await.map_err(failed)?;
+    let status = answer.status().as_u16();
+    Ok(RelayResponse { status, body: answer.text().await.map_err(failed)? })
 }

@@ -5,6 +5,26 @@ pub fn visible(text: &str) -> String {
     text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
+/// Returns the text in one line, with each white space reduced to one space.
+pub(crate) fn one_line(text: &str) -> String {
+    visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Replaces terminal control characters in JSON text by escapes; line ends are kept.
+pub(crate) fn visible_json(text: &str) -> String {
+    // serde_json escapes only what JSON requires: DEL, C1 controls and those that change the
+    // direction of text stay.
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_terminal_control(c) && c != '\n' {
+            shown += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Returns whether a character controls a terminal: control characters, those that change the
 /// direction of the text (Unicode's `Bidi_Control`), and Unicode's line and paragraph separators.
 pub fn is_terminal_control(c: char) -> bool {

@@ -1,5 +1,6 @@
 //! The language of provider files: how a kind of sender signs, tests the address and identifies its events.
 
+use serde_json::{Map, Value};
 use toml::de::DeTable;
 
 use super::handshake::{self, HandshakeRule};
@@ -40,6 +41,18 @@ impl Provider {
     /// Returns the text of a built-in provider file.
     pub fn builtin(name: &str) -> Option<&'static str> {
         BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
+    /// Returns the content of a built-in provider file.
+    pub fn entries(name: &str) -> Option<Map<String, Value>> {
+        // A test reads every provider file.
+        toml::from_str(Provider::builtin(name)?).ok()
+    }
+
+    /// Returns the tool's name as people write it; the provider's own if there is no such provider.
+    pub fn title_of(name: &str) -> String {
+        let entries = Provider::entries(name).unwrap_or_default();
+        entries.get("title").and_then(Value::as_str).unwrap_or(name).to_owned()
     }
 
     /// Adds the keys of the provider that a mapping file names to its root table, unless the file has them itself.

@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::answer_shape::{answer_key, answer_values};
 use super::item_list::{ItemList, line};
 use super::question_key::question_key;
-use crate::cli::draft::leaves::{ValuePath, member};
-use crate::cli::draft::toml_text::quoted;
-use crate::cli::draft::words::has;
+use crate::draft::leaves::{ValuePath, member};
+use crate::draft::toml_text::quoted;
+use crate::draft::words::has;
 
 /// Returns the first list of questions to which another list, or an object, has answers.
 pub(super) fn find(

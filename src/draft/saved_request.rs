@@ -10,7 +10,7 @@ use crate::mapping_file::file::SamplePayload;
 const LINES_MAX: usize = 200;
 
 /// Returns the payload with the headers that were saved with it; none for a payload alone.
-pub(super) fn read(saved: Vec<u8>) -> SamplePayload {
+pub(crate) fn read(saved: Vec<u8>) -> SamplePayload {
     of_http(&saved)
         .or_else(|| of_json(&saved))
         .unwrap_or(SamplePayload { headers: Headers::new(), body: saved })
@@ -84,7 +84,7 @@ fn body(request: &Map<String, Value>, key: &str) -> Option<Vec<u8>> {
 }
 
 /// Adds the content type that the beginning of the body suggests, if no header has it.
-pub(super) fn complete(sample: &mut SamplePayload) {
+pub(crate) fn complete(sample: &mut SamplePayload) {
     if sample.headers.contains_key("content-type") {
         return;
     }

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::cli::draft::leaves::member;
-use crate::cli::draft::toml_text::quoted;
-use crate::cli::draft::words::{has, words};
+use crate::draft::leaves::member;
+use crate::draft::toml_text::quoted;
+use crate::draft::words::{has, words};
 
 /// Where the text of a question is in an item.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use super::field_guesses::{Choice, FieldGuesses};
 use super::provider_guess::{self, Recognition, mapping_file};
 use super::toml_text::quoted;
 use super::{saved_request, signature_comment};
-use crate::cli::providers;
 use crate::event::{Event, Headers, SourceName, TypePattern};
 use crate::intake::handshake::HandshakeRule;
+use crate::intake::provider::Provider;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 
 /// The payload as a test of the mapping file.
@@ -54,7 +54,7 @@ impl DraftFile {
         provider: Option<&Recognition>,
         sample: &SamplePayload,
     ) -> DraftFile {
-        let entries = provider.and_then(|it| providers::entries(&it.provider).ok());
+        let entries = provider.and_then(|it| Provider::entries(&it.provider));
         DraftFile {
             head: comments::opening(&name, provider) + &keys(&name, provider),
             // After the keys: a key behind a table would belong to it.
@@ -113,19 +113,24 @@ impl DraftFile {
         self.guesses.problem.taken.is_some()
     }
 
-    /// Returns the fields of the person that were not found.
-    pub(super) fn missing(&self) -> Vec<&'static str> {
-        let FieldGuesses { person_email, person_name, company_name, .. } = &self.guesses;
-        let fields = [
+    /// Returns the fields of feedback, each with what was found for it.
+    pub(super) fn choices(&self) -> [(&'static str, &Choice); 5] {
+        let FieldGuesses { problem, person_email, person_name, company_name, source_url, .. } =
+            &self.guesses;
+        [
+            ("problem", problem),
             ("person_email", person_email),
             ("person_name", person_name),
             ("company_name", company_name),
-        ];
-        fields
-            .into_iter()
-            .filter(|(_, choice)| choice.taken.is_none())
-            .map(|(name, _)| name)
-            .collect()
+            ("source_url", source_url),
+        ]
+    }
+
+    /// Returns the fields of the person that were not found.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let of_person = ["person_email", "person_name", "company_name"];
+        let missing = self.choices().into_iter().filter(|(_, choice)| choice.taken.is_none());
+        missing.map(|(name, _)| name).filter(|name| of_person.contains(name)).collect()
     }
 
     /// Lists the types of these events in `events`, if each of them has one.

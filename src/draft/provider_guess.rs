@@ -2,15 +2,14 @@
 //! like.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::leaves::{Leaf, leaves};
 use super::words::words;
-use crate::cli::providers;
 use crate::diagnostics::document::Document;
+use crate::diagnostics::one_line;
 use crate::event::Headers;
 use crate::intake::payload::{self, PayloadLimits};
 use crate::intake::provider::Provider;
@@ -61,7 +60,6 @@ pub(super) struct Recognition {
     pub(super) why: String,
 }
 
-/// A known provider with what its webhooks look like.
 /// What the samples of a provider's mapping files have.
 #[derive(Debug, Default)]
 struct ProviderSamples {
@@ -86,7 +84,7 @@ struct KnownProvider {
 /// Returns the provider with the most evidence; `None` if there is too little for any.
 pub(super) fn recognise(
     sample: &SamplePayload,
-    file: &Path,
+    file_name: &str,
     limits: &PayloadLimits,
 ) -> Option<Recognition> {
     let known = known(limits);
@@ -98,7 +96,7 @@ pub(super) fn recognise(
     for provider in &known {
         let likeness = by_likeness(provider, &providers_with, sample, limits);
         let headers = by_headers(provider, &known, &sample.headers);
-        let mut evidence = vec![headers, by_file_name(provider, file)];
+        let mut evidence = vec![headers, by_file_name(provider, file_name)];
         if likeness.0 > LIKENESS_BESIDE_LINKS {
             evidence.push(by_links(provider, sample, limits));
         }
@@ -169,15 +167,15 @@ fn by_likeness(
 }
 
 /// Judges a file name such as `acme.json` or `acme-answer.json`.
-fn by_file_name(provider: &KnownProvider, file: &Path) -> (f64, String) {
-    let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+fn by_file_name(provider: &KnownProvider, file_name: &str) -> (f64, String) {
+    let name = file_name.to_lowercase();
     let rest = name.strip_prefix(provider.name);
     if !rest.is_some_and(|rest| rest.starts_with(['.', '-', '_', ' '])) {
         return (0.0, String::new());
     }
     let points =
         if provider.samples.shape.is_empty() { FILE_NAME } else { FILE_NAME_BESIDE_SAMPLES };
-    (points, format!("its file is named {}", crate::cli::output::one_line(&name)))
+    (points, format!("its file is named {}", one_line(&name)))
 }
 
 /// Judges the event's type, if all that it is made of is in the webhook.
@@ -243,7 +241,7 @@ fn known(limits: &PayloadLimits) -> Vec<KnownProvider> {
 
 /// Returns the domain of its documentation, without the part before it: `github.com`.
 fn domain(name: &str) -> String {
-    let entries = providers::entries(name).unwrap_or_default();
+    let entries = Provider::entries(name).unwrap_or_default();
     let docs = entries.get("docs").and_then(Value::as_str).unwrap_or_default();
     let host = docs.split('/').nth(2).unwrap_or_default();
     let labels: Vec<&str> = host.split('.').collect();
@@ -252,7 +250,7 @@ fn domain(name: &str) -> String {
 
 /// Returns the headers that a provider reads, with the beginning that their values must have.
 fn headers(name: &str, source: &Source) -> Vec<(String, String)> {
-    let entries = providers::entries(name).unwrap_or_default();
+    let entries = Provider::entries(name).unwrap_or_default();
     let text = |table: &str, key: &str| entries.get(table)?.get(key)?.as_str();
     // In a header that lists several parts, the prefix is not at its beginning.
     let is_list = entries.get("signature").is_some_and(|it| it.get("separator").is_some());
@@ -359,10 +357,4 @@ fn collect(value: &Value, path: &str, depth: usize, paths: &mut PayloadShape) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// Returns the tool's name as people write it.
-pub(super) fn title(provider: &str) -> String {
-    let entries = providers::entries(provider).unwrap_or_default();
-    entries.get("title").and_then(Value::as_str).unwrap_or(provider).to_owned()
 }

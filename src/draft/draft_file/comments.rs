@@ -1,11 +1,12 @@
 //! Comments of a drafted mapping file: why a value was taken, and what else could be.
 
-use crate::cli::draft::event_identity::IdentityValue;
-use crate::cli::draft::field_guesses::{Choice, FieldGuesses, Offer};
-use crate::cli::draft::provider_guess::{Recognition, shipped, title};
-use crate::cli::draft::toml_text::quoted;
-use crate::cli::output;
+use crate::diagnostics::one_line;
+use crate::draft::event_identity::IdentityValue;
+use crate::draft::field_guesses::{Choice, FieldGuesses, Offer};
+use crate::draft::provider_guess::{Recognition, shipped};
+use crate::draft::toml_text::quoted;
 use crate::event::SourceName;
+use crate::intake::provider::Provider;
 
 /// Letters of a value that are shown.
 const CHARS_MAX: usize = 60;
@@ -19,7 +20,10 @@ pub(super) fn opening(name: &SourceName, provider: Option<&Recognition>) -> Stri
                 "# A first draft for a tool that the relay does not know, made from one payload.\n";
         }
         Some(Recognition { provider, why }) => {
-            opening += &format!("# {}: a first draft, made from one payload.\n", title(provider));
+            opening += &format!(
+                "# {}: a first draft, made from one payload.\n",
+                Provider::title_of(provider)
+            );
             if !why.is_empty() {
                 opening += &format!("# It was recognised, since {why}.\n");
             }
@@ -103,7 +107,7 @@ fn offers(title: &str, offers: &[Offer]) -> String {
 /// Returns a value of the payload in one short line.
 pub(super) fn shown(value: &str) -> String {
     // A replacement character would count as damage of the file.
-    let line = output::one_line(value).replace(char::REPLACEMENT_CHARACTER, "?");
+    let line = one_line(value).replace(char::REPLACEMENT_CHARACTER, "?");
     if line.chars().count() <= CHARS_MAX {
         return line;
     }

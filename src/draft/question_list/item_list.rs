@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::cli::draft::leaves::ValuePath;
-use crate::cli::draft::toml_text::quoted;
+use crate::draft::leaves::ValuePath;
+use crate::draft::toml_text::quoted;
 
 /// A list in the payload, or the values of an object.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::cli::draft::leaves::member;
-use crate::cli::draft::toml_text::quoted;
-use crate::cli::draft::words::{has, words};
+use crate::draft::leaves::member;
+use crate::draft::toml_text::quoted;
+use crate::draft::words::{has, words};
 
 /// Keys of the text within an answer, a choice or an option; the first one that is there counts.
 const TEXTS: [&str; 8] = ["label", "text", "value", "title", "name", "answer", "content", "url"];
