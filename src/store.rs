@@ -5,6 +5,7 @@ mod error;
 mod filter;
 mod replay;
 mod planned_request;
+mod headline;
 mod inbox;
 mod queue;
 mod archive;
@@ -18,6 +19,7 @@ pub use error::{StoreError, UnavailableKind};
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
 };
+pub use headline::Headline;
 pub use inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 pub use maintenance::{Maintenance, Purged, run_replay};
 pub use planned_request::{PlannedRequest, RequestState};

@@ -97,7 +97,7 @@ pub(crate) struct EventQuery {
     pub(super) since: Option<Timestamp>,
     /// Events received before this time.
     pub(super) until: Option<Timestamp>,
-    /// Part of the id, delivery id, type or reason, without regard to case.
+    /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     #[param(min_length = 1)]
     pub(super) q: Option<String>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not

@@ -41,28 +41,14 @@ pub fn waiting_for(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventId;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
     fn event(state: State, due_at: Option<i64>) -> EventSummary {
-        EventSummary {
-            seq: 1,
-            id: EventId::new(at(0)),
-            source: "form".parse().unwrap(),
-            event_type: None,
-            delivery_id: None,
-            state,
-            reason: Some("Savio answered 503 (not available)".to_owned()),
-            received_at: at(0),
-            attempts: 1,
-            left_out: Vec::new(),
-            due_at: due_at.map(at),
-            waiting_for: None,
-            waits_for: None,
-        }
+        let reason = Some("Savio answered 503 (not available)".to_owned());
+        EventSummary { reason, due_at: due_at.map(at), ..EventSummary::example(state) }
     }
 
     fn closed(until: Option<i64>) -> WaitingFor {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::error::StoreError;
 use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
+use super::headline::Headline;
 use super::planned_request::PlannedRequest;
 use super::queue::Attempt;
 use super::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
@@ -109,6 +110,8 @@ pub struct EventRecord {
 impl EventRecord {
     /// Returns the event's entry in a list.
     pub fn summary(&self) -> EventSummary {
+        let Headline { summary, who, company } =
+            Headline::of(self.requests.iter().map(|planned| &planned.request));
         EventSummary {
             seq: self.seq,
             id: self.event.id,
@@ -117,6 +120,9 @@ impl EventRecord {
             delivery_id: self.event.delivery_id.clone(),
             state: self.state,
             reason: self.reason.clone(),
+            summary,
+            who,
+            company,
             received_at: self.event.received_at,
             attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
             left_out: self.left_out.clone(),

@@ -21,7 +21,7 @@ pub struct EventFilter {
     pub since: Option<Timestamp>,
     /// Received before this time.
     pub until: Option<Timestamp>,
-    /// Part of the id, delivery id, type or reason, without regard to case.
+    /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     pub text: Option<String>,
     /// Whether fields were left out of its requests because of their values.
     pub left_out: Option<bool>,
@@ -99,6 +99,12 @@ pub struct EventSummary {
     pub delivery_id: Option<String>,
     pub state: State,
     pub reason: Option<String>,
+    /// What was said, in one line: the beginning of the feedback, or the records that the event
+    /// changes. Null before it is mapped.
+    pub summary: Option<String>,
+    /// Name of the person, or its e-mail address.
+    pub who: Option<String>,
+    pub company: Option<String>,
     pub received_at: Timestamp,
     pub attempts: u64,
     /// The fields that were left out of its requests since Savio would not take their values.
@@ -114,6 +120,29 @@ pub struct EventSummary {
 }
 
 impl EventSummary {
+    /// Returns an event in this state, for tests.
+    #[cfg(test)]
+    pub(crate) fn example(state: State) -> EventSummary {
+        EventSummary {
+            seq: 1,
+            id: EventId::new(Timestamp::UNIX_EPOCH),
+            source: "form".parse().expect("it is a name"),
+            event_type: None,
+            delivery_id: None,
+            state,
+            reason: None,
+            summary: None,
+            who: None,
+            company: None,
+            received_at: Timestamp::UNIX_EPOCH,
+            attempts: 0,
+            left_out: Vec::new(),
+            due_at: None,
+            waiting_for: None,
+            waits_for: None,
+        }
+    }
+
     /// Sets what it waits for, which is then also its reason.
     pub fn set_waiting_for(&mut self, waiting_for: Option<WaitingFor>) {
         if let Some(waiting_for) = &waiting_for {

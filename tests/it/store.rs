@@ -4,6 +4,7 @@ mod backup;
 mod claims;
 mod contract;
 mod files;
+mod headlines;
 mod list;
 mod replay;
 mod retention;

@@ -39,7 +39,7 @@ pub(crate) struct ReplayBody {
     since: Option<Timestamp>,
     /// Events received before this time.
     until: Option<Timestamp>,
-    /// Part of the id, delivery id, type or reason, without regard to case.
+    /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     q: Option<String>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not
     /// (false).

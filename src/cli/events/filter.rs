@@ -34,7 +34,7 @@ pub(super) struct CommonFilterOptions {
     /// Received before this time; a date includes the whole day
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
-    /// Text in the id, delivery id, type or reason
+    /// Text in the id, delivery id, type, reason, summary, person or company
     #[arg(long = "q", value_name = "TEXT")]
     text: Option<String>,
     /// Only events with fields left out because Savio would not accept their values

@@ -19,7 +19,9 @@ use crate::store::{
     PlannedRequest, Sqlite, StoreError,
 };
 
-/// Lines that a reason takes in a list on a terminal. `events show` prints all of it.
+/// Lines that a headline and a reason take each in a list on a terminal. `events show` prints all of
+/// a reason.
+const HEADLINE_LINES: usize = 1;
 const REASON_LINES: usize = 2;
 
 const INDENT: &str = "    ";
@@ -106,40 +108,42 @@ fn table(
     }
     let received: Vec<Timestamp> = events.iter().map(|event| event.received_at).collect();
     let (received_name, received) = times.column("received", &received);
-    let reasons = events.iter().map(|event| reason(event, (times, now)));
+    let said = events.iter().map(|event| (headline(event), reason(event, (times, now))));
     let rows = events.iter().zip(received);
     match look {
         OutputStyle::Plain => {
-            let names = ["id", &received_name, "source", "type", "state", "attempts", "reason"];
-            let row = |((event, received), reason)| {
+            let names =
+                ["id", &received_name, "source", "type", "state", "attempts", "summary", "reason"];
+            let row = |((event, received), (headline, reason))| {
                 let [id, received, source, event_type, state, attempts] =
                     row(event, received, digits);
-                [id, received, source, event_type, state, attempts, reason]
+                [id, received, source, event_type, state, attempts, headline, reason]
             };
-            table::table(names, &rows.zip(reasons).map(row).collect::<Vec<_>>(), look)
+            table::table(names, &rows.zip(said).map(row).collect::<Vec<_>>(), look)
         }
-        // A reason is a sentence, for which no column of a terminal is wide enough.
+        // Sentences, for which no column of a terminal is wide enough.
         OutputStyle::Terminal => {
             let names = ["id", &received_name, "source", "type", "state", "attempts"];
             let rows: Vec<_> = rows.map(|(event, received)| row(event, received, digits)).collect();
             let table = table::table(names, &rows, look);
             let mut lines = table.lines();
             let mut text = lines.next().map(|names| format!("{names}\n")).unwrap_or_default();
-            for (line, reason) in lines.zip(reasons) {
-                text += &format!("{line}\n{}", below(&reason, look));
+            for (line, (headline, reason)) in lines.zip(said) {
+                text += &format!("{line}\n{}", below(&headline, HEADLINE_LINES, look));
+                text += &below(&reason, REASON_LINES, look);
             }
             text
         }
     }
 }
 
-/// Formats a reason in lines below its event.
-fn below(reason: &str, look: OutputStyle) -> String {
+/// Formats a text in lines below its event.
+fn below(text: &str, lines_max: usize, look: OutputStyle) -> String {
     let width = table::terminal_width(look).unwrap_or(usize::MAX);
-    let lines = table::wrapped(reason, width.saturating_sub(INDENT.len()));
-    let is_cut = lines.len() > REASON_LINES;
+    let lines = table::wrapped(text, width.saturating_sub(INDENT.len()));
+    let is_cut = lines.len() > lines_max;
     let mut text = String::new();
-    for line in lines.iter().take(REASON_LINES).filter(|line| !line.is_empty()) {
+    for line in lines.iter().take(lines_max).filter(|line| !line.is_empty()) {
         text +=
             &format!("{INDENT}{}\n", table::shortened(line, width.saturating_sub(INDENT.len())));
     }
@@ -159,6 +163,17 @@ fn row(event: &EventSummary, received: String, digits: Option<usize>) -> [String
         event.state.as_str().to_owned(),
         event.attempts.to_string(),
     ]
+}
+
+/// Returns what an event says, and who says it.
+pub(super) fn headline(event: &EventSummary) -> String {
+    let known = |text: &Option<String>| text.as_deref().map(one_line);
+    let from: Vec<String> = [&event.who, &event.company].into_iter().filter_map(known).collect();
+    match known(&event.summary) {
+        Some(summary) if from.is_empty() => summary,
+        Some(summary) => format!("{summary} ({})", from.join(", ")),
+        None => from.join(", "),
+    }
 }
 
 /// Returns the reason of an event's state, with the time of its next try.
@@ -207,6 +222,9 @@ fn facts(
         ("delivery id", event.delivery_id.clone()),
         ("state", Some(record.state.as_str().to_owned())),
         ("reason", reason),
+        ("summary", line.summary.clone()),
+        ("person", line.who.clone()),
+        ("company", line.company.clone()),
         ("received", Some(time(event.received_at))),
         ("imported", event.imported_at().map(one_line)),
         ("next attempt", record.due_at.map(time)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use super::list::reason;
+use super::list::{headline, reason};
 use super::waits::QueueWaits;
 use crate::cli::error::CommandError;
 use crate::cli::output::{self, Written, one_line};
@@ -207,7 +207,10 @@ impl Tail<'_> {
         let event_type = one_line(event.event_type.as_deref().unwrap_or("-"));
         let reason = reason(event, (&self.times, clock::now()));
         let (at, source, state) = (self.times.moment(at), &event.source, event.state.as_str());
-        let line = format!("{at}  {id}  {source}  {event_type}  {state:9}  {reason}");
+        let mut line = format!("{at}  {id}  {source}  {event_type}  {state:9}");
+        for said in [reason, headline(event)].iter().filter(|it| !it.is_empty()) {
+            line += &format!("  {said}");
+        }
         let line = line.trim_end();
         match terminal_width(look) {
             Some(width) => shortened(line, width) + "\n",
@@ -229,24 +232,9 @@ fn matches(filter: &EventFilter, event: &EventSummary) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventId;
 
     fn event(seq: u64, state: State, attempts: u64) -> EventSummary {
-        EventSummary {
-            seq,
-            id: EventId::new(Timestamp::UNIX_EPOCH),
-            source: "form".parse().unwrap(),
-            event_type: None,
-            delivery_id: None,
-            state,
-            reason: None,
-            received_at: Timestamp::UNIX_EPOCH,
-            attempts,
-            left_out: Vec::new(),
-            due_at: None,
-            waiting_for: None,
-            waits_for: None,
-        }
+        EventSummary { seq, attempts, ..EventSummary::example(state) }
     }
 
     #[test]

@@ -2,4 +2,5 @@
 
 pub(super) mod columns;
 pub(super) mod events;
+pub(super) mod headlines;
 pub(super) mod previous_state;

@@ -72,9 +72,11 @@ async fn store_of_the_version_before_is_left_usable_by_its_program() {
 
     drop(place.open());
 
-    // The program of version 15 refuses what is above it.
-    assert_eq!(number(&file, "PRAGMA user_version"), 15);
-    assert_eq!(number(&file, "SELECT version FROM schema_version"), 16);
+    let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let latest = i64::try_from(fs::read_dir(migrations).unwrap().count()).unwrap();
+    assert_eq!(number(&file, "SELECT version FROM schema_version"), latest);
+    // The program of one version before refuses what is above it.
+    assert!(number(&file, "PRAGMA user_version") < latest);
 }
 
 #[tokio::test]

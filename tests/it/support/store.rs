@@ -9,6 +9,7 @@ use savio_relay::store::{
     Progress, Renewal, RequestState, Store, Webhook, WebhookOrigin,
 };
 use serde_json::json;
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -30,10 +31,34 @@ impl TestStore {
     }
 }
 
-/// Makes a store one of an older program, as far as its version says.
+/// Makes a store one of an older program, as far as its version says, and takes back what the migrations
+/// since the sixteenth add.
 pub(crate) fn set_version(store: &Connection, version: u32) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    for file in files.split_off(16).iter().rev() {
+        let sql = fs::read_to_string(file).unwrap();
+        let code: Vec<&str> = sql.lines().map(|it| it.split("--").next().unwrap()).collect();
+        code.join(" ").split(';').rev().for_each(|statement| take_back(store, statement));
+    }
     store.execute_batch("DROP TABLE IF EXISTS schema_version").unwrap();
     store.pragma_update(None, "user_version", version).unwrap();
+}
+
+fn take_back(store: &Connection, statement: &str) {
+    let words: Vec<&str> = statement.split([' ', '(']).filter(|it| !it.is_empty()).collect();
+    match words[..] {
+        ["ALTER", "TABLE", table, "ADD", "COLUMN", column, ..]
+            if store.column_exists(None, table, column).unwrap() =>
+        {
+            store.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
+        }
+        ["CREATE", kind @ ("TABLE" | "INDEX"), name, ..] => {
+            store.execute_batch(&format!("DROP {kind} IF EXISTS {name}")).unwrap();
+        }
+        _ => {}
+    }
 }
 
 pub(crate) fn at(seconds: i64) -> Timestamp {

@@ -9,10 +9,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::event::{SourceName, State};
 use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
+use crate::store::headline::Headline;
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{
     EnumColumn, EventIdColumn, ShownColumn, SourceColumn, TimeColumn,
 };
+use crate::store::sqlite::rows::headlines;
 
 pub(super) const LIMIT_MAX: usize = 500;
 
@@ -121,7 +123,7 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
     }
 }
 
-/// Returns whether the text is part of the event's id, delivery id, type or reason.
+/// Returns whether the text is part of the event's id, delivery id, type, reason or headline.
 fn contains_text(
     connection: &Connection,
     event: &SearchHit,
@@ -134,7 +136,11 @@ fn contains_text(
         let EventIdColumn(id) = row.get(0)?;
         let words = [text_column(row, 1)?, text_column(row, 2)?, text_column(row, 3)?];
         let matches = |word: &String| word.to_lowercase().contains(text);
-        Ok(id.to_string().contains(text) || words.iter().flatten().any(matches))
+        if id.to_string().contains(text) || words.iter().flatten().any(matches) {
+            return Ok(true);
+        }
+        let Headline { summary, who, company } = headlines::read(connection, event.cursor.number)?;
+        Ok([summary, who, company].iter().flatten().any(matches))
     })
 }
 
@@ -147,6 +153,7 @@ pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<
         let (EnumColumn(state), TimeColumn(received_at)) = (row.get(4)?, row.get(6)?);
         let due_at: Option<TimeColumn> = row.get(7)?;
         // Invalid JSON must not hide the other events of a page; the event's own page notes it.
+        let Headline { summary, who, company } = headlines::read(connection, number)?;
         let left_out = text_column(row, 8)?.and_then(|json| serde_json::from_str(&json).ok());
         Ok(EventSummary {
             seq: number.cast_unsigned(),
@@ -156,6 +163,9 @@ pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<
             delivery_id: text_column(row, 3)?,
             state,
             reason: text_column(row, 5)?,
+            summary,
+            who,
+            company,
             received_at,
             left_out: left_out.unwrap_or_default(),
             attempts: row.get(9)?,

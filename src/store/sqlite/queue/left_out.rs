@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 
 use crate::event::Request;
+use crate::store::headline::Headline;
 use crate::store::sqlite::rows::columns::JsonColumn;
 
 /// Removes the fields from the request in the plan, and makes it wait to be sent. Returns the
@@ -22,8 +23,11 @@ pub(super) fn shorten(
     if let Some(request) = requests.get_mut(position) {
         request.leave_out(left_out);
     }
-    let sql = "UPDATE plans SET requests = ?2 WHERE event = ?1";
-    connection.prepare_cached(sql)?.execute(params![event, JsonColumn(&plan)])?;
+    // The address of the person may be what was left out.
+    let headline = Headline::of(&*requests);
+    let sql = "UPDATE plans SET requests = ?2, headline = ?3 WHERE event = ?1";
+    let values = params![event, JsonColumn(&*requests), JsonColumn(headline)];
+    connection.prepare_cached(sql)?.execute(values)?;
     let sql = "UPDATE requests SET state = 'waiting', left_out = ?3
                WHERE event = ?1 AND position = ?2";
     connection.prepare_cached(sql)?.execute(params![event, position, JsonColumn(left_out)])

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::leased_event::{self, LeasedEvent};
 use super::{left_out, suspects};
 use crate::event::{Outcome, RecordKey, Request, State};
+use crate::store::headline::Headline;
 use crate::store::planned_request::{PlannedRequest, RequestState};
 use crate::store::queue::{Attempt, Claim, NextStep, Progress, ShortenedRequest, WaitsFor};
 use crate::store::sqlite::engine::error::SqliteError;
@@ -65,9 +66,11 @@ fn plan(
         }
         None => PlannedRequest::replan(requests, Vec::new()),
     };
-    let sql = "INSERT INTO plans (event, requests) VALUES (?1, ?2)";
+    let sql = "INSERT INTO plans (event, requests, headline) VALUES (?1, ?2, ?3)";
     let requests: Vec<&Request> = planned.iter().map(|planned| &planned.request).collect();
-    connection.prepare_cached(sql)?.execute(params![event, JsonColumn(requests)])?;
+    let headline = Headline::of(requests.iter().copied());
+    let plan = params![event, JsonColumn(requests), JsonColumn(headline)];
+    connection.prepare_cached(sql)?.execute(plan)?;
     let sql =
         "INSERT INTO requests (event, position, state, savio_id, may_repeat, upsert, left_out)
                VALUES (?1, ?2, ?3, ?4,
