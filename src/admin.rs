@@ -29,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use access::AccessControl;
+pub(crate) use access::USER_HEADER;
 use api::description::WrittenDescription;
 use body::Bodies;
 use contract::Contracts;

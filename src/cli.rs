@@ -23,6 +23,7 @@ mod preview;
 mod providers;
 mod destinations;
 mod open_store;
+mod operator;
 mod relay_client;
 mod sources;
 mod stored_state;

@@ -1,6 +1,7 @@
 //! The durability promise: a webhook is on disk before it is answered, and delivery resumes from
 //! there after any interruption.
 
+mod audit;
 mod error;
 mod filter;
 mod replay;
@@ -9,12 +10,16 @@ mod headline;
 mod inbox;
 mod queue;
 mod archive;
+mod operations;
 pub mod maintenance;
 pub mod sqlite;
 
 use async_trait::async_trait;
 
 pub use archive::{Archive, ChangePosition, DiskSpace, EventRecord, StateCount, WaitingCount};
+pub use audit::{
+    Actor, AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, AuditVia, NewAuditEntry,
+};
 pub use error::{StoreError, UnavailableKind};
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
@@ -22,19 +27,22 @@ pub use filter::{
 pub use headline::Headline;
 pub use inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 pub use maintenance::{Maintenance, Purged, run_replay};
+pub use operations::Operations;
 pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{
     Attempt, Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, NextStep, Progress, Queue, Renewal,
     ShortenedRequest, Suspect, WaitsFor,
 };
-pub use replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
+pub use replay::{
+    HoldDecision, ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,
+};
 pub use sqlite::Sqlite;
 
 /// Stores events and their progress. A write that returns `Ok` is on disk and survives a power
 /// loss. Times are stored to the microsecond.
 // Split by its readers, so that intake, which has an `Inbox`, cannot claim or settle events.
 #[async_trait]
-pub trait Store: Inbox + Queue + Archive + Maintenance {
+pub trait Store: Inbox + Queue + Archive + Maintenance + Operations {
     /// Completes pending writes and closes the database; later writes fail.
     async fn close(&self);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tracing::info;
@@ -14,6 +14,12 @@ use super::contract::{Contracts, RouteContract};
 use super::error::ApiError;
 use super::role::Role;
 use super::tokens::{AdminToken, AdminTokens};
+use crate::clock;
+use crate::store::{Actor, AuditAction, AuditVia, NewAuditEntry};
+
+/// Header by which a command says who runs it. It counts with the token of `admin.token` alone,
+/// whose holder may do everything and could be anybody.
+pub(crate) const USER_HEADER: &str = "x-savio-relay-user";
 
 /// What decides about a request.
 #[derive(Debug, Clone)]
@@ -22,14 +28,26 @@ pub(super) struct AccessControl {
     pub(super) contracts: Contracts,
 }
 
-/// Whoever sent an admitted request: the name and the role of the token.
+/// Whoever sent an admitted request: the name and the role of the token, and who that is in the
+/// audit.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiCaller {
     pub(super) name: Arc<str>,
     role: Role,
+    actor: Actor,
 }
 
 impl ApiCaller {
+    /// Returns who it is in the audit, for actions that the store records itself.
+    pub(super) fn actor(&self) -> Actor {
+        self.actor.clone()
+    }
+
+    /// Returns the audit's entry of an action of this caller, for `AdminState::record`.
+    pub(super) fn did(&self, action: AuditAction) -> NewAuditEntry {
+        self.actor.did(action, clock::now())
+    }
+
     /// Fails if the role does not suffice.
     pub(super) fn require(&self, needed: Role) -> Result<(), ApiError> {
         if self.role >= needed { Ok(()) } else { Err(self.forbidden(needed)) }
@@ -72,7 +90,9 @@ impl AccessControl {
         let header = request.headers().get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
         let token = header.and_then(bearer).and_then(|token| self.tokens.find(token));
         let AdminToken { name, role, .. } = token.ok_or(ApiError::Unauthorized)?;
-        let caller = ApiCaller { name, role };
+        let user = named_user(request.headers()).filter(|_| role == Role::Everything);
+        let actor = user.unwrap_or_else(|| Actor::new(&name, AuditVia::Token));
+        let caller = ApiCaller { name, role, actor };
         match self.contracts.get(request) {
             Some(contract) if role < contract.role_min() => Err(caller.forbidden(contract.role)),
             // Anybody may learn that a route does not exist: the description is public.
@@ -96,6 +116,13 @@ async fn run(
         info!(token = %name, "{method} {path}");
     }
     response
+}
+
+/// Returns the user that a command names.
+fn named_user(headers: &HeaderMap) -> Option<Actor> {
+    let named = headers.get(USER_HEADER)?.to_str().ok()?;
+    let actor = Actor::new(named, AuditVia::Cli);
+    (!actor.who.is_empty()).then_some(actor)
 }
 
 fn bearer(authorization: &str) -> Option<&str> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
+use tracing::error;
 
 use super::error::ApiError;
 use super::tokens::AdminTokens;
@@ -15,7 +16,7 @@ use crate::delivery::waits::{Obstacles, waiting_for};
 use crate::event::{SourceName, WaitingFor};
 use crate::intake::Intake;
 use crate::secret::SecretsInUse;
-use crate::store::{EventSummary, Store};
+use crate::store::{EventSummary, NewAuditEntry, Store};
 use crate::telemetry::metrics::{Counters, Metrics};
 
 /// The parts of the relay that the API shows and changes.
@@ -88,6 +89,17 @@ impl AdminState {
             },
         };
         event.set_waiting_for(waiting_for(event, obstacles, now));
+    }
+
+    /// Records an action that has been done. If that fails, the log keeps it.
+    // The action is not undone for it: a person who paused a destination in an emergency needs the
+    // pause more than its entry.
+    pub(super) async fn record(&self, entry: NewAuditEntry) {
+        if let Err(error) = self.store.record(entry.clone()).await {
+            let NewAuditEntry { by, action, on, .. } = entry;
+            let (on, action, via) = (on.unwrap_or_default(), action.as_str(), by.via.as_str());
+            error!(%error, who = by.who, via, action, on, "an action is not in the audit");
+        }
     }
 
     /// Parses the name of a source; fails if there is no such source.

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Subcommand};
 
 use super::error::CommandError;
+use super::operator::operator;
 use super::times::{TimeFormat, TimeOptions};
 use super::{destinations, input, open_store, output as shown, runtime};
 use crate::admin::views::EventView;
@@ -21,7 +22,7 @@ use crate::config::Config;
 use crate::diagnostics::suggestion::nearest;
 use crate::event::{EventId, IdPrefix, SourceName, State};
 use crate::secret::Environment;
-use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite};
+use crate::store::{Archive, HoldDecision, ReleaseOutcome, ReleaseRequest, Sqlite};
 use filter::{CommonFilterOptions, FilterOptions, TailFilterOptions};
 use waits::QueueWaits;
 
@@ -233,7 +234,8 @@ async fn show(
 }
 
 async fn release(store: &Sqlite, id: EventId, decision: HoldDecision) -> Result<(), CommandError> {
-    match store.release(id, decision, clock::now()).await? {
+    let request = ReleaseRequest { id, decision, at: clock::now(), by: operator() };
+    match store.release(request).await? {
         ReleaseOutcome::Queued => shown::print(&format!("event {id} is queued\n")),
         ReleaseOutcome::Delivered => shown::print(&format!("event {id} is delivered\n")),
         ReleaseOutcome::NotHeld(state) => {

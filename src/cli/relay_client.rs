@@ -13,6 +13,8 @@ use serde_json::Value;
 
 use super::error::CommandError;
 use super::local_listener::LocalListener;
+use super::operator::operator;
+use crate::admin::USER_HEADER;
 use crate::config::Config;
 use crate::file;
 use crate::http_client::CallFailure;
@@ -170,6 +172,9 @@ impl RelayClient {
         if let Ok(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
         }
+        // For the audit. A header is ASCII, and a name need not be.
+        let user = operator().who.replace(|it: char| !it.is_ascii(), "?");
+        request = request.header(USER_HEADER, user);
         if let Some(body) = body {
             request = request.json(body);
         }

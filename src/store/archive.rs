@@ -5,15 +5,17 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::audit::Actor;
 use super::error::StoreError;
 use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use super::headline::Headline;
 use super::planned_request::PlannedRequest;
 use super::queue::Attempt;
-use super::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
+use super::replay::{ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest};
 use crate::event::{Event, EventId, IdPrefix, SourceName, State};
 
-/// Reads, replays and releases events.
+/// Reads, replays and releases events. What changes them is recorded in the audit, in the same
+/// commit.
 #[async_trait]
 pub trait Archive: Send + Sync {
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError>;
@@ -58,10 +60,15 @@ pub trait Archive: Send + Sync {
     async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
 
     /// Records the request; [`run_replay`](super::run_replay) executes it.
-    async fn start_replay(&self, request: ReplayRequest) -> Result<(), StoreError>;
+    async fn start_replay(&self, request: ReplayRequest, by: Actor) -> Result<(), StoreError>;
 
     /// Cancels a replay: its next steps restore the events that were not started yet.
-    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError>;
+    async fn cancel_replay(
+        &self,
+        id: ReplayId,
+        now: Timestamp,
+        by: Actor,
+    ) -> Result<(), StoreError>;
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
@@ -69,12 +76,7 @@ pub trait Archive: Send + Sync {
     fn disk_space(&self) -> Result<DiskSpace, StoreError>;
 
     /// Ends the hold of an event by a person's decision.
-    async fn release(
-        &self,
-        id: EventId,
-        decision: HoldDecision,
-        now: Timestamp,
-    ) -> Result<ReleaseOutcome, StoreError>;
+    async fn release(&self, request: ReleaseRequest) -> Result<ReleaseOutcome, StoreError>;
 }
 
 /// A position in the changes of events.

@@ -27,6 +27,37 @@ pub struct EventFilter {
     pub left_out: Option<bool>,
 }
 
+/// Says which events, for the audit: without the text that is searched for, since that may be of a
+/// person.
+impl fmt::Display for EventFilter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EventFilter { ids, state, sources, since, until, text, left_out } = self;
+        let mut words = Vec::new();
+        match &ids[..] {
+            [] => {}
+            [id] => words.push(format!("event {id}")),
+            [..] => words.push(format!("{} events by id", ids.len())),
+        }
+        words.extend(state.map(|state| state.as_str().to_owned()));
+        match sources.as_deref() {
+            None => {}
+            Some([source]) => words.push(format!("source {source}")),
+            Some(sources) => {
+                let names: Vec<&str> = sources.iter().map(SourceName::as_str).collect();
+                words.push(format!("sources {}", names.join(" ")));
+            }
+        }
+        words.extend(since.map(|since| format!("since {since}")));
+        words.extend(until.map(|until| format!("until {until}")));
+        words.extend(text.as_ref().map(|_| "a text search".to_owned()));
+        words.extend(left_out.map(|is_so| {
+            (if is_so { "with fields left out" } else { "without fields left out" }).to_owned()
+        }));
+        let words = if words.is_empty() { "all events".to_owned() } else { words.join(", ") };
+        formatter.write_str(&words)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
     pub limit: usize,

@@ -9,8 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::audit::Actor;
 use super::filter::EventFilter;
-use crate::event::State;
+use crate::event::{EventId, State};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
@@ -81,6 +82,15 @@ pub enum HoldDecision {
     AlreadyArrived,
     /// The request is to be sent again.
     SendAgain,
+}
+
+/// A request to end the hold of an event by a person's decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseRequest {
+    pub id: EventId,
+    pub decision: HoldDecision,
+    pub at: Timestamp,
+    pub by: Actor,
 }
 
 /// Result of a release.

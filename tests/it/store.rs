@@ -1,5 +1,6 @@
 //! The store: what its traits promise, and what SQLite adds on its disk.
 
+mod audit;
 mod backup;
 mod claims;
 mod contract;

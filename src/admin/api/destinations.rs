@@ -10,12 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::stats::{QueueStats, queues};
+use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
 use crate::admin::params::PathSegment;
 use crate::admin::state::{AdminState, DestinationHandle as To};
 use crate::clock;
 use crate::delivery::gate::PausedBy;
 use crate::event::SourceName;
+use crate::store::AuditAction;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DestinationsListed)]
@@ -103,10 +105,12 @@ async fn one(
         (status = 404, description = "There is no such destination")))]
 pub(crate) async fn pause(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(name): PathSegment,
 ) -> Result<Json<DestinationView>, ApiError> {
     let to = admin.destination(&name)?;
     to.delivery.pause(clock::now()).await?;
+    admin.record(caller.did(AuditAction::Pause).on(&format!("destination {name}"))).await;
     one(&admin, (&name, to)).await
 }
 
@@ -117,10 +121,12 @@ pub(crate) async fn pause(
         (status = 404, description = "There is no such destination")))]
 pub(crate) async fn resume(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(name): PathSegment,
 ) -> Result<Json<DestinationView>, ApiError> {
     let to = admin.destination(&name)?;
     to.delivery.resume(clock::now()).await?;
+    admin.record(caller.did(AuditAction::Resume).on(&format!("destination {name}"))).await;
     one(&admin, (&name, to)).await
 }
 
@@ -143,10 +149,18 @@ pub(crate) struct ProbeResult {
         (status = 404, description = "There is no such destination")))]
 pub(crate) async fn probe(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(name): PathSegment,
 ) -> Result<Json<ProbeResult>, ApiError> {
     let to = admin.destination(&name)?;
     let report = to.delivery.probe(clock::now()).await?;
+    let detail = match (&report.answer, report.resumed) {
+        (Ok(()), true) => "it works and was resumed",
+        (Ok(()), false) => "it works",
+        (Err(_), _) => "it does not work",
+    };
+    let entry = caller.did(AuditAction::Probe).on(&format!("destination {name}")).detail(detail);
+    admin.record(entry).await;
     let Json(destination) = one(&admin, (&name, to)).await?;
     let (works, reason) = (report.answer.is_ok(), report.answer.err());
     Ok(Json(ProbeResult { works, reason, resumed: report.resumed, destination }))

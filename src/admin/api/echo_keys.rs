@@ -9,8 +9,10 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::admin::access::ApiCaller;
 use crate::admin::state::AdminState;
 use crate::intake::echo::{REQUESTS_MAX, VALID_FOR};
+use crate::store::AuditAction;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EchoKey)]
@@ -28,8 +30,12 @@ pub(crate) struct EchoKeyView {
 /// Issue a key with which the webhook listener tells what arrives of a request, for tests of proxies
 #[utoipa::path(post, path = "/api/v1/echo-keys",
     responses((status = 200, description = "A key that is good for a few minutes", body = EchoKeyView)))]
-pub(crate) async fn issue(State(admin): State<Arc<AdminState>>) -> Json<EchoKeyView> {
+pub(crate) async fn issue(
+    State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
+) -> Json<EchoKeyView> {
     let key = admin.intake.echoes.issue(Instant::now());
+    admin.record(caller.did(AuditAction::IssueEchoKey)).await;
     Json(EchoKeyView {
         key: key.text().expose_secret().to_owned(),
         expires_in_seconds: VALID_FOR.as_secs(),

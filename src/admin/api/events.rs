@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment, QueryParams, id, no_event};
 use crate::admin::state::AdminState;
 use crate::admin::views::EventView;
 use crate::clock;
 use crate::event::{EventId, State};
-use crate::store::{EventPage, HoldDecision, PageRequest, ReleaseOutcome};
+use crate::store::{EventPage, HoldDecision, PageRequest, ReleaseOutcome, ReleaseRequest};
 
 const LIMIT: u16 = 50;
 const LIMIT_MAX: u16 = 500;
@@ -111,12 +112,14 @@ pub(crate) struct ReleaseResult {
         (status = 409, description = "It is not held")))]
 pub(crate) async fn release(
     Of(admin): Of<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(text): PathSegment,
     JsonBody(ReleaseBody { arrived }): JsonBody<ReleaseBody>,
 ) -> Result<Json<ReleaseResult>, ApiError> {
     let id = id(&text, "event")?;
     let decision = if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
-    let state = match admin.store.release(id, decision, clock::now()).await? {
+    let request = ReleaseRequest { id, decision, at: clock::now(), by: caller.actor() };
+    let state = match admin.store.release(request).await? {
         ReleaseOutcome::Queued => State::Queued,
         ReleaseOutcome::Delivered => State::Delivered,
         ReleaseOutcome::NotHeld(state) => {

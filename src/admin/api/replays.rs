@@ -156,7 +156,8 @@ async fn start(
     }
     let now = clock::now();
     let id = ReplayId::new(now);
-    admin.store.start_replay(ReplayRequest { id, filter, interval, begun_at: now }).await?;
+    let request = ReplayRequest { id, filter, interval, begun_at: now };
+    admin.store.start_replay(request, caller.actor()).await?;
     info!(token = %caller.name, replay = %id, "started a replay");
     let ReplayProgress { matched, replayed, .. } = first_steps(admin, id).await?;
     Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id: Some(id) }))
@@ -214,9 +215,10 @@ pub(crate) async fn progress(
         (status = 404, description = "There is no such replay")))]
 pub(crate) async fn cancel(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(text): PathSegment,
 ) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&text, "replay")?;
-    admin.store.cancel_replay(id, clock::now()).await?;
+    admin.store.cancel_replay(id, clock::now(), caller.actor()).await?;
     Ok(Json(ReplayView::of(&first_steps(&admin, id).await?)))
 }

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::stats::{QueueStats, queues};
+use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
 use crate::admin::params::{PathSegment, QueryParams};
 use crate::admin::state::{AdminState, DestinationHandle};
 use crate::clock;
 use crate::event::SourceName;
 use crate::intake::registry::SourceStatus;
-use crate::store::{EventFilter, PageRequest};
+use crate::store::{AuditAction, EventFilter, PageRequest};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SourcesListed)]
@@ -142,12 +143,14 @@ fn pausing_destination<'a>(
         (status = 404, description = "There is no such source")))]
 pub(crate) async fn pause(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(name): PathSegment,
 ) -> Result<Json<SourceView>, ApiError> {
     let name = admin.source(&name)?;
     if let Some(to) = pausing_destination(&admin, &name) {
         to.delivery.pause_source(name.clone(), clock::now()).await?;
     }
+    admin.record(caller.did(AuditAction::Pause).on(&format!("source {name}"))).await;
     one(&admin, &name).await
 }
 
@@ -158,12 +161,14 @@ pub(crate) async fn pause(
         (status = 404, description = "There is no such source")))]
 pub(crate) async fn resume(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(name): PathSegment,
 ) -> Result<Json<SourceView>, ApiError> {
     let name = admin.source(&name)?;
     if let Some(to) = pausing_destination(&admin, &name) {
         to.delivery.resume_source(&name).await?;
     }
+    admin.record(caller.did(AuditAction::Resume).on(&format!("source {name}"))).await;
     one(&admin, &name).await
 }
 

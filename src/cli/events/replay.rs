@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::admin::views::ReplayView;
 use crate::cli::error::CommandError;
+use crate::cli::operator::operator;
 use crate::cli::output as shown;
 use crate::cli::progress_bar::ProgressBar;
 use crate::clock;
@@ -60,7 +61,7 @@ pub(super) async fn run(
         return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
     }
     if let Some(id) = arguments.cancel {
-        store.cancel_replay(id, clock::now()).await?;
+        store.cancel_replay(id, clock::now(), operator()).await?;
         let replay = run_and_show(store, id).await?;
         return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
     }
@@ -70,7 +71,7 @@ pub(super) async fn run(
     }
     let (id, interval) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
     let request = ReplayRequest { id, filter, interval, begun_at: clock::now() };
-    store.start_replay(request).await?;
+    store.start_replay(request, operator()).await?;
     // From here on, a running relay completes the replay even if this command is interrupted.
     let replay = run_and_show(store, id).await.map_err(|error| {
         CommandError::Failed(format!(

@@ -21,9 +21,12 @@ use crate::event::{EventId, IdPrefix, SourceName};
 use crate::store::archive::{
     Archive, ChangePosition, DiskSpace, EventRecord, StateCount, WaitingCount,
 };
+use crate::store::audit::Actor;
 use crate::store::error::StoreError;
 use crate::store::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
-use crate::store::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
+use crate::store::replay::{
+    ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,
+};
 
 #[async_trait]
 impl Archive for Sqlite {
@@ -105,16 +108,21 @@ impl Archive for Sqlite {
             .await
     }
 
-    async fn start_replay(&self, request: ReplayRequest) -> Result<(), StoreError> {
+    async fn start_replay(&self, request: ReplayRequest, by: Actor) -> Result<(), StoreError> {
         self.damage.check()?;
         // A replay rewrites every event that it finds, which takes room that settling may need.
         self.reserve.admit(0, 0)?;
-        self.writer.write(move |connection| replay::start(connection, &request)).await
+        self.writer.write(move |connection| replay::start(connection, &request, &by)).await
     }
 
-    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
+    async fn cancel_replay(
+        &self,
+        id: ReplayId,
+        now: Timestamp,
+        by: Actor,
+    ) -> Result<(), StoreError> {
         self.damage.check()?;
-        self.writer.write(move |connection| replay::cancel(connection, id, now)).await
+        self.writer.write(move |connection| replay::cancel(connection, id, now, &by)).await
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
@@ -125,16 +133,9 @@ impl Archive for Sqlite {
         self.reserve.space()
     }
 
-    async fn release(
-        &self,
-        id: EventId,
-        decision: HoldDecision,
-        now: Timestamp,
-    ) -> Result<ReleaseOutcome, StoreError> {
+    async fn release(&self, request: ReleaseRequest) -> Result<ReleaseOutcome, StoreError> {
         self.damage.check()?;
-        let write = self
-            .writer
-            .write(move |transaction| release::release(transaction, id, (decision, now)));
+        let write = self.writer.write(move |transaction| release::release(transaction, &request));
         let released = write.await?;
         // Delivery sleeps until the next event is due, and has not counted this one.
         self.notify_work();

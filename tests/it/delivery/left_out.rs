@@ -16,7 +16,7 @@ use wiremock::{Mock, ResponseTemplate};
 
 use super::faults::{CapturedLog, DatabaseFaults};
 use super::{Relay, client, created, delivery_with, destination, mappings_of, outcomes, status};
-use crate::support::store::at;
+use crate::support::store::{at, somebody};
 use crate::support::wait::until_async;
 
 const MAPPING: &str = r#"
@@ -277,7 +277,7 @@ async fn replay_skips_a_request_that_was_shortened_and_done() {
     let filter = EventFilter { left_out: Some(true), ..EventFilter::default() };
     let id = ReplayId::new(at(60));
     let request = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(60) };
-    scene.relay.store.start_replay(request).await.unwrap();
+    scene.relay.store.start_replay(request, somebody()).await.unwrap();
     run_replay(&*scene.relay.store, id, |_| ()).await.unwrap();
     scene.relay.deliver_all(60).await;
 

@@ -8,7 +8,7 @@ use savio_relay::store::{EventFilter, HoldDecision, ReplayId, ReplayRequest, run
 use serde_json::{Value, json};
 
 use super::{Relay, company_and_feedback, created, mappings_of, status};
-use crate::support::store::at;
+use crate::support::store::{at, release, somebody};
 
 impl Relay {
     async fn replay(&self, id: EventId, seconds: i64) {
@@ -21,7 +21,7 @@ impl Relay {
             begun_at,
         };
         let replay = request.id;
-        self.store.start_replay(request).await.unwrap();
+        self.store.start_replay(request, somebody()).await.unwrap();
         run_replay(&*self.store, replay, |_| {}).await.unwrap();
     }
 
@@ -102,7 +102,7 @@ async fn released_event_resumes_after_the_arrived_request() {
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let id = crate::delivery::held(&relay).await;
 
-    relay.store.release(id, HoldDecision::AlreadyArrived, at(10)).await.unwrap();
+    relay.store.release(release(id, HoldDecision::AlreadyArrived, at(10))).await.unwrap();
     relay.deliver_all(10).await;
 
     assert_eq!(relay.record(id).await.state, State::Delivered);

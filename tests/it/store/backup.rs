@@ -18,8 +18,8 @@ use savio_relay::store::{
 use tokio::runtime::Handle;
 
 use crate::support::store::{
-    TestStore, at, claim, claim_one, plan_and_send, record, send, set_version, settle, step,
-    store_one, webhook,
+    TestStore, at, claim, claim_one, plan_and_send, record, release, send, set_version, settle,
+    step, store_one, webhook,
 };
 
 async fn make(place: &TestStore, target: &Path) -> Result<Backup, BackupError> {
@@ -331,7 +331,7 @@ async fn undelivered_events_of_a_restored_backup_are_held_if_asked() {
     for id in [original.unmapped, original.sending, original.held] {
         assert_eq!(record(&store, id).await.state, State::Held);
     }
-    let release = |id, decision| store.release(id, decision, at(9));
+    let release = |id, decision| store.release(release(id, decision, at(9)));
     let arrived = release(original.sending, HoldDecision::AlreadyArrived).await.unwrap();
     assert_eq!(arrived, ReleaseOutcome::Delivered);
     let again = release(original.unmapped, HoldDecision::SendAgain).await.unwrap();

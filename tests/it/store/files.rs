@@ -19,7 +19,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, http, program};
-use crate::support::store::{TestStore, at, claim, store_one, webhook};
+use crate::support::store::{TestStore, at, claim, release, somebody, store_one, webhook};
 use crate::support::wait::until_async;
 
 fn reason<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
@@ -220,7 +220,7 @@ async fn damaged_store_begins_no_change() {
     let id = ReplayId::new(at(0));
     let (filter, interval) = (EventFilter::default(), Duration::ZERO);
     let replay = ReplayRequest { id, filter, interval, begun_at: at(0) };
-    store.start_replay(replay.clone()).await.unwrap();
+    store.start_replay(replay.clone(), somebody()).await.unwrap();
     drop(store);
     Connection::open(&path).unwrap().execute("UPDATE counts SET events = 7", []).unwrap();
     damage(&path, "webhooks");
@@ -229,10 +229,10 @@ async fn damaged_store_begins_no_change() {
 
     let again = ReplayRequest { id: ReplayId::new(at(1)), ..replay };
     let answers = [
-        ("start_replay", store.start_replay(again).await),
+        ("start_replay", store.start_replay(again, somebody()).await),
         ("step_replay", store.step_replay(id).await.map(drop)),
-        ("cancel_replay", store.cancel_replay(id, at(1)).await),
-        ("release", store.release(event, HoldDecision::SendAgain, at(1)).await.map(drop)),
+        ("cancel_replay", store.cancel_replay(id, at(1), somebody()).await),
+        ("release", store.release(release(event, HoldDecision::SendAgain, at(1))).await.map(drop)),
         ("recount", store.recount().await.map(drop)),
         ("purge", store.purge(at(1)).await.map(drop)),
         ("rewind", store.rewind(Vec::new(), at(1)).await),

@@ -11,8 +11,8 @@ use savio_relay::store::{
 use serde_json::json;
 
 use crate::support::store::{
-    TestStore, after, at, attempt, claim, claim_one, from, name, plan_and_send, record, send,
-    settle, step, store_one, webhook,
+    TestStore, after, at, attempt, claim, claim_one, from, name, plan_and_send, record, release,
+    send, settle, somebody, step, store_one, webhook,
 };
 
 /// Stores an event with two requests, of which the first is done and the second has this outcome.
@@ -60,12 +60,12 @@ fn only(id: EventId) -> ReplayRequest {
 
 async fn replay(store: &dyn Store, order: ReplayRequest) -> ReplayProgress {
     let id = order.id;
-    store.start_replay(order).await.unwrap();
+    store.start_replay(order, somebody()).await.unwrap();
     run_replay(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
 
 async fn cancel(store: &dyn Store, id: ReplayId) -> ReplayProgress {
-    store.cancel_replay(id, at(30)).await.unwrap();
+    store.cancel_replay(id, at(30), somebody()).await.unwrap();
     run_replay(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
 
@@ -207,7 +207,7 @@ async fn events_received_after_the_request_are_not_replayed() {
     let order = all(at(0));
     let id = order.id;
     settled(store, State::Dead).await;
-    store.start_replay(order).await.unwrap();
+    store.start_replay(order, somebody()).await.unwrap();
     settled(store, State::Dead).await;
 
     let replay = run_replay(store, id, |_| {}).await.unwrap().unwrap();
@@ -283,7 +283,7 @@ async fn canceled_replay_takes_no_more_events() {
     let id = dead(store).await;
     let order = only(id);
     let replay_id = order.id;
-    store.start_replay(order).await.unwrap();
+    store.start_replay(order, somebody()).await.unwrap();
 
     let canceled = cancel(store, replay_id).await;
 
@@ -303,7 +303,7 @@ async fn replay_resumes_where_its_steps_stopped() {
     }
     let order = all(at(20));
     let id = order.id;
-    store.start_replay(order).await.unwrap();
+    store.start_replay(order, somebody()).await.unwrap();
     let first = store.step_replay(id).await.unwrap().unwrap();
     drop(store);
 
@@ -326,7 +326,7 @@ async fn two_runners_of_one_replay_do_the_work_of_one() {
     }
     let order = all(at(20));
     let id = order.id;
-    store.start_replay(order).await.unwrap();
+    store.start_replay(order, somebody()).await.unwrap();
 
     let (one, other) =
         tokio::join!(run_replay(&*store, id, |_| {}), run_replay(&*store, id, |_| {}));
@@ -362,7 +362,7 @@ async fn unknown_replay_is_not_found() {
     let store = &*place.open();
     let id = ReplayId::new(at(0));
 
-    store.cancel_replay(id, at(1)).await.unwrap();
+    store.cancel_replay(id, at(1), somebody()).await.unwrap();
 
     assert_eq!(store.replay(id).await.unwrap(), None);
     assert_eq!(store.step_replay(id).await.unwrap(), None);
@@ -412,7 +412,7 @@ async fn release_as_arrived_proceeds_to_the_next_request() {
     let unanswered = attempt(0, Outcome::Unanswered);
     store.advance(claim, after(unanswered, settle(State::Held))).await.unwrap();
 
-    let released = store.release(id, HoldDecision::AlreadyArrived, at(20)).await.unwrap();
+    let released = store.release(release(id, HoldDecision::AlreadyArrived, at(20))).await.unwrap();
 
     let claimed = claim_one(store, at(20)).await;
     let requests = claimed.requests.unwrap();
@@ -427,7 +427,7 @@ async fn release_of_the_last_request_delivers_the_event() {
     let store = &*place.open();
     let id = held(store).await;
 
-    let released = store.release(id, HoldDecision::AlreadyArrived, at(20)).await.unwrap();
+    let released = store.release(release(id, HoldDecision::AlreadyArrived, at(20))).await.unwrap();
 
     let record = record(store, id).await;
     assert_eq!(released, ReleaseOutcome::Delivered);
@@ -441,7 +441,7 @@ async fn release_to_send_again_marks_the_request() {
     let store = &*place.open();
     let id = held(store).await;
 
-    let released = store.release(id, HoldDecision::SendAgain, at(20)).await.unwrap();
+    let released = store.release(release(id, HoldDecision::SendAgain, at(20))).await.unwrap();
 
     let claimed = claim_one(store, at(20)).await;
     let requests = claimed.requests.unwrap();
@@ -457,11 +457,11 @@ async fn only_held_events_can_be_released() {
     let id = dead(store).await;
     let unknown = EventId::new(at(0));
 
-    let released = store.release(id, HoldDecision::SendAgain, at(20)).await.unwrap();
+    let released = store.release(release(id, HoldDecision::SendAgain, at(20))).await.unwrap();
 
     assert_eq!(released, ReleaseOutcome::NotHeld(State::Dead));
     assert_eq!(
-        store.release(unknown, HoldDecision::SendAgain, at(20)).await.unwrap(),
+        store.release(release(unknown, HoldDecision::SendAgain, at(20))).await.unwrap(),
         ReleaseOutcome::NotFound
     );
 }

@@ -7,8 +7,8 @@ use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{EventFilter, NewEvent, ReplayId, ReplayRequest, Store, Webhook};
 
 use crate::support::store::{
-    TestStore, after, at, attempt, claim, claim_one, from, plan_and_send, settle, step, store_one,
-    wait, webhook,
+    TestStore, after, at, attempt, claim, claim_one, from, plan_and_send, settle, somebody, step,
+    store_one, wait, webhook,
 };
 
 /// Stores an event and settles or holds it at second 9.
@@ -86,7 +86,7 @@ async fn replay_skips_later_events_after_the_newest_was_purged() {
     let id = ReplayId::new(at(20));
     let filter = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
     let replay = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(20) };
-    store.start_replay(replay).await.unwrap();
+    store.start_replay(replay, somebody()).await.unwrap();
     assert_eq!(store.purge(at(10)).await.unwrap().events, 1);
     let new = settled(store, State::Dead).await;
 
@@ -214,7 +214,7 @@ async fn interrupted_replay_is_finished_by_maintenance() {
         interval: Duration::ZERO,
         begun_at: at(20),
     };
-    store.start_replay(replay).await.unwrap();
+    store.start_replay(replay, somebody()).await.unwrap();
 
     run_once(store, Duration::from_hours(1), at(21)).await.unwrap();
 
@@ -228,7 +228,7 @@ async fn finished_replay_is_purged() {
     let id = ReplayId::new(at(20));
     let filter = EventFilter::default();
     let replay = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(20) };
-    store.start_replay(replay).await.unwrap();
+    store.start_replay(replay, somebody()).await.unwrap();
 
     run_once(store, Duration::from_secs(10), at(30)).await.unwrap();
     assert!(store.replay(id).await.unwrap().is_some());

@@ -10,8 +10,8 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    TestStore, at, claim, claim_one, plan_and_send, record, request, send, settle, step, store_one,
-    wait, webhook,
+    TestStore, at, claim, claim_one, plan_and_send, record, request, send, settle, somebody, step,
+    store_one, wait, webhook,
 };
 
 const FRESH: Option<Suspect> = Some(Suspect { crashes: 0 });
@@ -37,7 +37,7 @@ async fn replay(store: &dyn Store, id: EventId) {
         begun_at: at(20),
     };
     let replay = order.id;
-    store.start_replay(order).await.unwrap();
+    store.start_replay(order, somebody()).await.unwrap();
     run_replay(store, replay, |_| {}).await.unwrap();
 }
 

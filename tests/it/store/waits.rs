@@ -9,7 +9,7 @@ use savio_relay::store::{
 
 use crate::support::store::{
     TestStore, after, at, attempt, claim, claim_one, from, ids, name, plan_and_send, record,
-    renewals, settle, step, store_one, wait, webhook,
+    release, renewals, settle, somebody, step, store_one, wait, webhook,
 };
 
 const DAY: i64 = 24 * 3_600;
@@ -91,7 +91,7 @@ async fn received_or_released_event_is_due_at_once_after_a_rewind() {
     let released = store_one(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Held))).await.unwrap();
-    store.release(released, HoldDecision::SendAgain, at(DAY)).await.unwrap();
+    store.release(release(released, HoldDecision::SendAgain, at(DAY))).await.unwrap();
 
     rewind(&*store, 0).await;
 
@@ -128,7 +128,7 @@ async fn replay_keeps_its_intervals_after_a_rewind() {
     let id = ReplayId::new(at(DAY));
     let interval = Duration::from_secs(10);
     let order = ReplayRequest { id, filter: EventFilter::default(), interval, begun_at: at(DAY) };
-    store.start_replay(order).await.unwrap();
+    store.start_replay(order, somebody()).await.unwrap();
     assert!(store.step_replay(id).await.unwrap().unwrap().has_more);
 
     rewind(&*store, 0).await;

@@ -5,8 +5,9 @@ use rusqlite::Connection;
 use savio_relay::event::{EventId, Outcome, Request, RequestKind, SourceName, State};
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use savio_relay::store::{
-    Attempt, Claim, ClaimRequest, ClaimedEvent, EventRecord, NewEvent, NextStep, PlannedRequest,
-    Progress, Renewal, RequestState, Store, Webhook, WebhookOrigin,
+    Actor, Attempt, AuditVia, Claim, ClaimRequest, ClaimedEvent, EventRecord, HoldDecision,
+    NewEvent, NextStep, PlannedRequest, Progress, ReleaseRequest, Renewal, RequestState, Store,
+    Webhook, WebhookOrigin,
 };
 use serde_json::json;
 use std::fs;
@@ -63,6 +64,15 @@ fn take_back(store: &Connection, statement: &str) {
 
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+/// Returns somebody who acts on events.
+pub(crate) fn somebody() -> Actor {
+    Actor::new("somebody", AuditVia::Token)
+}
+
+pub(crate) fn release(id: EventId, decision: HoldDecision, at: Timestamp) -> ReleaseRequest {
+    ReleaseRequest { id, decision, at, by: somebody() }
 }
 
 pub(crate) fn name(source: &str) -> SourceName {

@@ -3,17 +3,20 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::event::{EventId, State};
-use crate::store::replay::{HoldDecision, ReleaseOutcome};
+use crate::event::State;
+use crate::store::audit::AuditAction;
+use crate::store::replay::{HoldDecision, ReleaseOutcome, ReleaseRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
+use crate::store::sqlite::operations::audit;
 use crate::store::sqlite::rows::columns::{self, EventIdColumn, TimeColumn};
 
 pub(super) fn release(
     transaction: &Transaction<'_>,
-    id: EventId,
-    (decision, now): (HoldDecision, Timestamp),
+    request: &ReleaseRequest,
 ) -> Result<ReleaseOutcome, SqliteError> {
+    let ReleaseRequest { id, decision, at: now, by } = request;
+    let (id, decision, now) = (*id, *decision, *now);
     let sql = "SELECT number, state, source FROM events WHERE id = ?1";
     let mut query = transaction.prepare_cached(sql)?;
     let found =
@@ -38,6 +41,12 @@ pub(super) fn release(
     };
     transaction.count_removed(&source, State::Held);
     transaction.count_added(&source, state);
+    let detail = match decision {
+        HoldDecision::AlreadyArrived => "it arrived",
+        HoldDecision::SendAgain => "to be sent again",
+    };
+    let entry = by.did(AuditAction::Release, now).on(&format!("event {id}"));
+    audit::insert(transaction, &entry.count(1).detail(detail))?;
     Ok(released)
 }
 

@@ -5,10 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::search::{self, Search, SearchBudget, SearchHit, SortOrder};
 use crate::event::{SourceName, State};
+use crate::store::audit::{Actor, AuditAction};
 use crate::store::filter::{Cursor, EventFilter};
 use crate::store::replay::{ReplayId, ReplayProgress, ReplayRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
+use crate::store::sqlite::operations::audit;
 use crate::store::sqlite::rows::columns::{EnumColumn, JsonColumn, TimeColumn};
 use crate::store::sqlite::rows::previous_state;
 
@@ -16,12 +18,18 @@ use crate::store::sqlite::rows::previous_state;
 // One commit, for which webhooks wait.
 const STEP_EVENTS: usize = 500;
 
-pub(crate) fn start(connection: &Connection, order: &ReplayRequest) -> Result<(), SqliteError> {
+pub(crate) fn start(
+    connection: &Connection,
+    order: &ReplayRequest,
+    by: &Actor,
+) -> Result<(), SqliteError> {
     let ReplayRequest { id, filter, interval, begun_at } = order;
+    let entry = by.did(AuditAction::Replay, *begun_at).on(&filter.to_string()).count(0);
+    let audited = audit::insert(connection, &entry.detail(&format!("replay {id}")))?;
     let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
     let sql = "INSERT INTO replays (id, ids, state, sources, since, until, text, every, begun_at,
-                   left_out, up_to)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+                   left_out, audit, up_to)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
                    (SELECT coalesce(max(number), 0) FROM events))";
     connection.prepare_cached(sql)?.execute(params![
         id.as_bytes(),
@@ -34,6 +42,7 @@ pub(crate) fn start(connection: &Connection, order: &ReplayRequest) -> Result<()
         interval,
         TimeColumn(*begun_at),
         filter.left_out,
+        audited,
     ])?;
     Ok(())
 }
@@ -172,6 +181,9 @@ fn queue(
                WHERE number = ?1";
     let changes = params![replay, events.len(), replayed, replayed - before];
     transaction.prepare_cached(sql)?.execute(changes)?;
+    let sql = "UPDATE audit SET count = ?2
+               WHERE number = (SELECT audit FROM replays WHERE number = ?1)";
+    transaction.prepare_cached(sql)?.execute(params![replay, replayed])?;
     Ok(())
 }
 
@@ -248,10 +260,18 @@ pub(crate) fn cancel(
     connection: &Connection,
     id: ReplayId,
     now: Timestamp,
+    by: &Actor,
 ) -> Result<(), SqliteError> {
     let sql = "UPDATE replays SET canceled_at = ?2, ended = 0
-               WHERE id = ?1 AND canceled_at IS NULL";
-    connection.prepare_cached(sql)?.execute(params![id.as_bytes(), TimeColumn(now)])?;
+               WHERE id = ?1 AND canceled_at IS NULL RETURNING waiting";
+    let mut update = connection.prepare_cached(sql)?;
+    let canceled = update.query_row(params![id.as_bytes(), TimeColumn(now)], |row| row.get(0));
+    let waiting: Option<u64> = canceled.optional()?;
+    // One that does not exist or was canceled before is left as it is.
+    if let Some(waiting) = waiting {
+        let entry = by.did(AuditAction::CancelReplay, now).on(&format!("replay {id}"));
+        audit::insert(connection, &entry.count(waiting))?;
+    }
     Ok(())
 }
 

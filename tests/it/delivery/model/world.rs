@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::reference::{Expected, Reference};
 use super::{Payload, SOURCES, Step, Story, suspects};
 use crate::delivery::{event, mappings_of};
-use crate::support::store::{at, name};
+use crate::support::store::{at, name, release, somebody};
 
 const MAPPING: &str = r#"
     [[company]]
@@ -216,7 +216,7 @@ impl World {
             begun_at,
         };
         let id = order.id;
-        self.store.start_replay(order).await.unwrap();
+        self.store.start_replay(order, somebody()).await.unwrap();
         let replay = run_replay(&*self.store, id, |_| {}).await.unwrap().unwrap();
         let mut reference = self.reference();
         let expected = &mut reference.events[number];
@@ -231,7 +231,7 @@ impl World {
         if self.reference().events[number].state == State::Held {
             let decision =
                 if has_arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
-            self.store.release(self.events[number], decision, at(now)).await.unwrap();
+            self.store.release(release(self.events[number], decision, at(now))).await.unwrap();
             self.reference().events[number].release(has_arrived, now);
         }
     }
