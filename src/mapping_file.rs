@@ -8,3 +8,4 @@ pub(crate) mod readiness;
 pub(crate) mod sample;
 pub(crate) mod secrets;
 pub mod settings;
+pub mod setup;

@@ -9,9 +9,10 @@ use super::bundled_name::BundledName;
 use super::error::CommandError;
 use super::{input, output};
 use crate::config::{self, Config};
-use crate::mapping_file::bundle::{self, Guide};
+use crate::mapping_file::bundle;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::{DIRECTORY, Location};
+use crate::mapping_file::setup;
 use crate::secret::Environment;
 
 #[derive(Debug, clap::Args)]
@@ -152,7 +153,7 @@ fn next_steps(config: &Config, chosen: &[&MappingFile], environment: &Environmen
 
 fn source_steps(file: &MappingFile, url: Option<&str>, environment: &Environment) -> String {
     let name = file.name.as_ref().map(ToString::to_string).unwrap_or_default();
-    let Guide { summary, setup } = bundle::guide(&name);
+    let summary = bundle::summary(&name);
     let base = url.unwrap_or("https://YOUR-RELAY");
     let mut text = format!(
         "\n{}\n  URL:     {base}/hooks/{name}\n",
@@ -164,10 +165,8 @@ fn source_steps(file: &MappingFile, url: Option<&str>, environment: &Environment
         let state = if is_set { "it is set" } else { "it is not set yet" };
         text += &format!("  Secret:  the environment variable {variable} ({state})\n");
     }
-    for line in setup {
-        let line = line.replace("https://YOUR-RELAY", base);
-        text += format!("  {line}").trim_end();
-        text.push('\n');
+    for line in setup::steps(file, base).lines() {
+        text += &format!("  {}\n", output::visible(&line));
     }
     text
 }

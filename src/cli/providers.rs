@@ -9,6 +9,7 @@ use crate::diagnostics::suggestion::nearest;
 use crate::intake::provider::Provider;
 use crate::mapping_file::bundle;
 use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::setup;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -31,9 +32,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             text(name)?;
             format!("{:#}\n", Value::Object(Provider::entries(name).unwrap_or_default()))
         }
-        (Some(name), false) => text(name)?.to_owned(),
+        (Some(name), false) => in_full(name)?,
     };
     output::print(&text)
+}
+
+/// Returns the file of a provider, and below it, as comments, the steps that set up a source of it.
+fn in_full(name: &str) -> Result<String, CommandError> {
+    let file = text(name)?.trim_end();
+    let steps = setup::steps(&setup::of_provider(name), "https://YOUR-RELAY").lines();
+    let steps = steps.join("\n#   ");
+    Ok(format!("{file}\n\n# How a source is set up, here with the name {name}:\n#   {steps}\n"))
 }
 
 /// Returns the provider file of this name.
@@ -91,7 +100,7 @@ fn lists() -> String {
         .map(|source| {
             let secrets: Vec<&str> =
                 source.secrets.iter().map(|it| it.trim_start_matches("env:")).collect();
-            let what = bundle::guide(&source.name).summary;
+            let what = bundle::summary(&source.name);
             [source.name.clone(), secrets.join(", "), output::cell(what, WHAT_CHARS_MAX, look)]
         })
         .collect();

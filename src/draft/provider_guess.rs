@@ -16,6 +16,7 @@ use crate::intake::provider::Provider;
 use crate::intake::source::Source;
 use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
+use crate::mapping_file::setup;
 
 /// Score below which no provider is guessed.
 const SCORE_MIN: f64 = 0.35;
@@ -274,11 +275,7 @@ pub(super) fn named_headers(value: &str) -> Vec<String> {
 
 /// Returns the source of a mapping file that only names the provider.
 pub(super) fn source(name: &str) -> Option<Arc<Source>> {
-    // Secret and block only make the file valid.
-    let text = format!(
-        "provider = \"{name}\"\nsecrets = [\"env:SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n"
-    );
-    mapping_file(name, text).source
+    setup::of_provider(name).source
 }
 
 /// Parses the text of a mapping file that is not on disk.

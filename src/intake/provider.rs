@@ -9,6 +9,7 @@ use super::response_config::AcceptedResponse;
 use super::signature::Signature;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
+use setup_guide::SetupGuide;
 
 /// All built-in provider files, by name.
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/providers.rs"));
@@ -31,6 +32,8 @@ pub struct Provider {
     pub handshakes: Vec<HandshakeRule>,
     /// Response to an accepted webhook.
     pub response: Option<AcceptedResponse>,
+    /// How a source is set up.
+    pub setup: SetupGuide,
 }
 
 impl Provider {
@@ -80,6 +83,10 @@ impl Provider {
             response: file
                 .table("answer", mistakes)
                 .map(|table| AcceptedResponse::read(table, mistakes)),
+            setup: file
+                .table("setup", mistakes)
+                .map(|table| SetupGuide::read(table, mistakes))
+                .unwrap_or_default(),
             ..Provider::default()
         };
         if let Some(event) = file.table("event", mistakes) {
@@ -123,6 +130,7 @@ fn read_each(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<BatchPath
 mod inheritance;
 mod location_config;
 mod message_config;
+pub mod setup_guide;
 mod signature_config;
 mod timestamp_config;
 #[cfg(test)]

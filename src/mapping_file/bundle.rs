@@ -1,12 +1,9 @@
 //! Mapping files and samples that are part of the program.
 
-mod guide;
-
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::diagnostics::document::Document;
-pub(crate) use guide::Guide;
 
 /// Paths below `mappings/`, each with its text.
 // Written by build.rs, so that a new file in `mappings/` needs no line of code.
@@ -54,9 +51,11 @@ pub(crate) fn text(path: &str) -> Option<&'static str> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
 }
 
-/// Returns what the file of a source says about it and its set-up.
-pub(crate) fn guide(name: &str) -> Guide {
-    Guide::read(mapping(name))
+/// Returns the first sentence of a source's file, such as "Typeform: a completed form becomes
+/// feedback.".
+pub(crate) fn summary(name: &str) -> &'static str {
+    let comment = mapping(name).lines().skip(1).map_while(|line| line.strip_prefix('#'));
+    comment.map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// Compares the text of a source's file with the bundled ones.
@@ -79,6 +78,9 @@ fn digest(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::provider::setup_guide::SecretFrom;
+    use crate::mapping_file::file::MappingFile;
+    use crate::mapping_file::setup;
 
     #[test]
     fn digest_of_every_bundled_text_is_listed() {
@@ -119,21 +121,45 @@ mod tests {
 
     #[test]
     fn every_bundled_file_says_what_it_does_and_how_to_set_it_up() {
-        for name in names() {
-            let guide = guide(name);
+        for document in mappings() {
+            let file = MappingFile::of_text(document);
+            let name = file.name.as_ref().unwrap().as_str();
+            let summary = summary(name);
+            assert!(summary.contains(": ") && summary.ends_with('.'), "{name}: {summary}");
 
-            assert!(guide.summary.contains(": ") && guide.summary.ends_with('.'), "{guide:?}");
-            let setup = guide.setup.join("\n");
-            assert!(guide.setup.len() >= 3, "{name}: {setup}");
-            assert!(setup.contains(&format!("/hooks/{name}")), "{name}: {setup}");
-            assert!(!setup.contains("Customization"), "{name}: {setup}");
+            let setup = setup::steps(&file, "https://relay.example.com");
+            let words = setup.lines().join(" ");
+            let text = words.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(file.setup.secret_from.is_some(), "{name}");
+            assert!(setup.steps.len() >= 2, "{name}: {text}");
+            let address = match file.setup.secret_from {
+                Some(SecretFrom::FirstRequest) => format!("/hooks/{name} with ?setup="),
+                _ => format!("https://relay.example.com/hooks/{name}"),
+            };
+            assert!(text.contains(&address), "{name}: {text}");
+            let variable = name.to_uppercase().replace('-', "_");
+            assert!(text.contains(&format!("variable {variable}_SECRET to it")), "{name}: {text}");
+            // What the tool is to send is known for a bundled mapping.
+            assert!(!text.contains("your mapping file"), "{name}: {text}");
         }
-        let typeform = guide("typeform");
-        assert_eq!(typeform.summary, "Typeform: a completed form becomes feedback.");
-        assert_eq!(
-            typeform.setup.first(),
-            Some(&"1. Generate a random secret, for example with: openssl rand -hex 32")
-        );
-        assert_eq!(typeform.setup.last(), Some(&"4. Enable the webhook and send a test request."));
+        assert_eq!(summary("typeform"), "Typeform: a completed form becomes feedback.");
+    }
+
+    #[test]
+    fn setup_steps_name_the_address_and_the_secret() {
+        let mut documents = mappings().into_iter();
+        let typeform = documents.find(|document| document.name == "typeform.toml").unwrap();
+
+        let setup = setup::steps(&MappingFile::of_text(typeform), "https://YOUR-RELAY");
+
+        let lines = [
+            "1. Generate a random secret, for example with: openssl rand -hex 32",
+            "2. Set the relay's environment variable TYPEFORM_SECRET to it.",
+            "3. In Typeform, open the form, then Connect, Webhooks, Add a webhook.",
+            "   URL:     https://YOUR-RELAY/hooks/typeform",
+            "   Secret:  the same secret (Edit, then Secret)",
+            "4. Enable the webhook and send a test request.",
+        ];
+        assert_eq!(setup.lines(), lines);
     }
 }

@@ -22,6 +22,7 @@ use crate::file;
 use crate::intake::handshake::{self, HandshakeRule};
 use crate::intake::payload::{DecodeError, PayloadLimits};
 use crate::intake::provider::Provider;
+use crate::intake::provider::setup_guide::SetupGuide;
 use crate::intake::registry::SourceStatus;
 use crate::intake::setup::PendingSetup;
 use crate::intake::signature::Signature;
@@ -53,6 +54,9 @@ pub struct MappingFile {
     destination: Option<SpannedText>,
     pub tests: Vec<MappingTest>,
     pub import: ImportRules,
+    pub setup: SetupGuide,
+    /// The tool's name as people write it.
+    pub title: Option<String>,
     /// The secrets that it names and no other file claims, in their order.
     pub secrets: Vec<Secret>,
     /// Notes on secrets that are missing or cannot be used.
@@ -127,6 +131,8 @@ impl MappingFile {
             destination: parsed.destination,
             tests: parsed.tests,
             import: parsed.import,
+            setup: parsed.provider.setup,
+            title: parsed.provider.title,
             secret_notes: secret_notes.unwrap_or_default(),
             secrets: parsed.secrets.into_iter().flatten().map(|named| named.secret).collect(),
             awaited_secret,

@@ -25,7 +25,7 @@ pub(super) fn inherit<'t>(own: &mut DeTable<'t>, base: DeTable<'t>, place: &Rang
                 "signature" => inherit_signature(own, base, &place),
                 // Other tables, such as `[body]` and `[answer]`, replace the provider's: half of
                 // one and half of the other would describe no sender.
-                "timestamp" | "event" => inherit(own, base, &place),
+                "timestamp" | "event" | "setup" => inherit(own, base, &place),
                 _ => {}
             }
         }

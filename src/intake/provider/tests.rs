@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::diagnostics::diagnostic::Document;
 use crate::diagnostics::table;
+use crate::intake::provider::setup_guide::SetupTarget;
 use crate::intake::signature::{
     Algorithm, CredentialLocation, Scheme, SigningMethod, TimestampLocation,
 };
@@ -60,6 +61,7 @@ fn every_builtin_provider_file_is_valid() {
 
         assert!(provider.signature.is_some(), "{name}");
         assert!(provider.title.is_some() && provider.docs.is_some(), "{name}");
+        assert!(provider.setup.secret_from.is_some(), "{name}");
     }
     assert_eq!(Provider::builtin("nobody"), None);
 }
@@ -303,4 +305,72 @@ fn response_in_the_providers_own_form_is_read() {
     let bad = "[signature]\nscheme = \"none\"\n[answer]\nstatus = 404";
     let message = "an answer has a status from 200 to 299";
     check_mistakes(bad, &[(message, "404")]);
+}
+
+/// Returns the steps of a source called `acme` of Acme.
+fn setup(text: &str, secret: Option<&str>) -> Vec<String> {
+    let provider = without_mistakes(text);
+    let title = provider.title.unwrap_or_default();
+    let target =
+        SetupTarget { name: "acme", title: &title, relay_url: "https://relay.example.com", secret };
+    provider.setup.filled(&target).lines()
+}
+
+#[test]
+fn steps_of_a_mapping_stand_around_those_of_its_provider() {
+    let own = "provider = \"hubspot\"\n[setup]\nsends = \"deals\"\nnotes = \"Slow.\"\n\
+               [[setup.before]]\ntext = \"First.\"\n[[setup.after]]\ntext = \"Last.\"";
+
+    let steps = setup(own, Some("env:HUB"));
+
+    let lines = [
+        "1. First.",
+        "2. Create a (private or public) app with webhooks.",
+        "   Target URL:    https://relay.example.com/hooks/acme",
+        "   Subscribe to:  deals",
+        "3. Copy the app's client secret and set the relay's environment variable HUB to it.",
+        "4. HubSpot signs the URL: set server.public_url in relay.toml to https://relay.example.com",
+        "5. Last.",
+        "Slow.",
+    ];
+    assert_eq!(steps, lines);
+}
+
+#[test]
+fn secret_of_the_first_request_needs_a_file() {
+    let set = "1. Asana generates the secret itself and sends it in its first request: set";
+    let start = "1. Start the relay. Copy the setup URL of this source (/hooks/acme with ?setup=";
+
+    let with_variable = setup("provider = \"asana\"", Some("env:ACME_SECRET")).join("\n");
+    let with_file = setup("provider = \"asana\"", Some("file:acme.secret")).join("\n");
+
+    assert!(with_variable.starts_with(set), "{with_variable}");
+    assert!(with_variable.contains("`secrets = [\"file:acme.secret\"]`"), "{with_variable}");
+    assert!(with_file.starts_with(start), "{with_file}");
+    let reuse = "leave the mapping file unchanged and write it to the file acme.secret.";
+    assert!(with_file.replace('\n', " ").contains(reuse), "{with_file}");
+}
+
+#[test]
+fn source_without_steps_is_told_its_address() {
+    let steps = setup("title = \"Acme\"\n[signature]\nscheme = \"none\"", None);
+
+    let lines = [
+        "1. Let Acme send its webhooks to this address.",
+        "   URL:  https://relay.example.com/hooks/acme",
+    ];
+    assert_eq!(steps, lines);
+}
+
+#[test]
+fn mistakes_in_a_setup_are_shown_at_their_place() {
+    let table = |rest: &str| format!("[signature]\nscheme = \"none\"\n{rest}");
+    check_mistakes(
+        &table("[[setup.steps]]\ntext = \"Post to {adress}, {{ticket.url}} {\\\"a\\\":1}\""),
+        &[("unknown part `{adress}`", r#""Post to {adress}, {{ticket.url}} {\"a\":1}""#)],
+    );
+    let who = table("[setup]\nsecret_from = \"me\"\nstep = 1");
+    check_mistakes(&who, &[("unknown word \"me\"", "\"me\""), ("unknown key `step`", "step")]);
+    let field = table("[[setup.after]]\ntext = \"Go.\"\nenter = { URL = 1 }");
+    check_mistakes(&field, &[("`URL` must be a text in quotes", "1")]);
 }

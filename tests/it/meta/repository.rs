@@ -85,8 +85,8 @@ fn every_mapping_file_explains_its_setup() {
         let name = path.rsplit('/').next().unwrap().trim_end_matches(".toml");
         let variable = format!("{}_SECRET", name.to_uppercase().replace('-', "_"));
         let secret = format!("secrets  = [\"env:{variable}\"]");
-        let address = format!("/hooks/{name}");
-        for part in ["#:schema ./mapping.schema.json\n", &secret, &address] {
+        let setup = format!("# Setup: `savio-relay init {name}` says what to paste where.\n");
+        for part in ["#:schema ./mapping.schema.json\n", &secret, &setup] {
             assert!(text.contains(part), "{path} lacks {part}");
         }
     }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use savio_relay::diagnostics::document::Document;
+use savio_relay::mapping_file::setup;
+
 use super::super::{files, read};
 use super::plain;
 
@@ -40,9 +43,26 @@ impl MappingFile {
     fn details(&self) -> String {
         let lines = self.comments.iter().skip_while(|line| line.is_empty()).skip(1);
         // A sentence in place of a heading is the last line, about `check`, the same in every file.
-        let lines = lines.filter(|line| line.starts_with(' ') || !line.ends_with('.'));
-        let details = lines.map(|line| line.trim_end()).collect::<Vec<_>>().join("\n");
-        details.trim_matches('\n').to_owned()
+        // In the place of the sentence about the set-up are its steps.
+        let lines = lines.filter(|line| {
+            line.starts_with(' ') || !line.ends_with('.') || line.starts_with("Setup: ")
+        });
+        let mut details = Vec::new();
+        for line in lines {
+            if line.starts_with("Setup: ") {
+                details.push("Setup".to_owned());
+                details.extend(self.setup().iter().map(|line| format!("  {line}")));
+            } else {
+                details.push(line.trim_end().to_owned());
+            }
+        }
+        details.join("\n").trim_matches('\n').to_owned()
+    }
+
+    fn setup(&self) -> Vec<String> {
+        let document = Document { name: self.path.clone(), text: read(&self.path) };
+        let file = savio_relay::mapping_file::file::MappingFile::of_text(document);
+        setup::steps(&file, "https://YOUR-RELAY").lines()
     }
 }
 

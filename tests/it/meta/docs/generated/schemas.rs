@@ -157,6 +157,8 @@ pub(super) fn mapping() -> String {
         };
         section(&schema, &mut out, (&heading, name), table);
     }
+    let step = &schema.0["$defs"]["setup_step"];
+    section(&schema, &mut out, ("setup_step", "setup_step"), step);
     for name in ["value", "secret"] {
         let options = schema.0["$defs"][name]["oneOf"].as_array().unwrap();
         let description = schema.0["$defs"][name]["description"].as_str().unwrap_or_default();
