@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use savio_relay::clock;
-use savio_relay::delivery::{Delivery, Destination, Mappings, Settings};
+use savio_relay::delivery::{Delivery, Destination, MappingInService, Mappings, Settings};
 use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::diagnostics::table::{self, TomlTable};
 use savio_relay::event::EventId;
 use savio_relay::mapping::Mapping;
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
-use savio_relay::store::{Inbox, NewEvent, Store, Webhook, WebhookOrigin};
+use savio_relay::store::{Inbox, MappingText, NewEvent, Store, Webhook, WebhookOrigin};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -215,7 +215,9 @@ fn relay(store: Arc<dyn Store>, url: &str) -> Arc<Delivery> {
     let root = table::parse(&document, &mut mistakes);
     let mapping = Mapping::compile(&mut TomlTable::root(&document, &root), None, &mut mistakes);
     assert_eq!(mistakes, []);
-    delivery.replace_mappings(Mappings::from([("form".parse().unwrap(), Arc::new(mapping))]));
+    let text = Arc::new(MappingText::new(MAPPING, clock::now()));
+    let mapping = MappingInService { mapping: Arc::new(mapping), text };
+    delivery.replace_mappings(Mappings::from([("form".parse().unwrap(), mapping)]));
     Arc::new(delivery)
 }
 

@@ -36,7 +36,7 @@ use context::Context;
 pub use context::ProcessContext;
 use gate::{PausedBy, Signal};
 pub use persisted_gate::why_closed_in;
-pub use settings::{Destination, Mappings, Settings};
+pub use settings::{Destination, MappingInService, Mappings, Settings};
 use worker::Worker;
 
 /// Delivery to one destination: runs its worker, and controls and reports its state.
@@ -154,6 +154,11 @@ impl Delivery {
     /// Sources with a mapping for this destination.
     pub fn sources(&self) -> Vec<SourceName> {
         self.context.mappings().keys().cloned().collect()
+    }
+
+    /// Returns the mapping of a source, if its events are sent to this destination.
+    pub fn mapping(&self, source: &SourceName) -> Option<MappingInService> {
+        self.context.mappings().get(source).cloned()
     }
 
     /// Number of slots in use: requests in flight or about to be sent.

@@ -1,6 +1,7 @@
 //! The types that all parts share: an event at a source, and the requests to Savio that it becomes.
 
 mod id;
+mod mapping_digest;
 mod record_key;
 mod request;
 mod storable;
@@ -17,6 +18,7 @@ pub use id::{
     DEFAULT_DESTINATION, EventId, IdPrefix, InvalidIdPrefix, InvalidSourceName, InvalidTypePattern,
     SourceName, TypePattern,
 };
+pub use mapping_digest::{DigestPrefix, InvalidDigestPrefix, InvalidMappingDigest, MappingDigest};
 pub use record_key::{KeyKind, RecordKey};
 pub use request::{Outcome, Request, RequestKind};
 pub use storable::{NUL, storable};

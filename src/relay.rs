@@ -5,6 +5,7 @@ mod certificates;
 mod deliveries;
 pub(crate) mod error;
 mod listeners;
+mod mapping_versions;
 pub(crate) mod reload;
 pub(crate) mod source_addresses;
 pub(crate) mod source_log;
@@ -82,6 +83,7 @@ impl Relay {
         // One limit for intake, delivery and previews: each of them alone could use all of it.
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
         let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
+        mapping_versions::record(&store, files).await;
         let shared = Shared { traces: traces.clone(), mapper };
         let deliveries = Deliveries::new(&config, &store, files, shared)?;
         for delivery in deliveries.all() {
@@ -162,6 +164,7 @@ impl Relay {
     pub(crate) async fn apply(&self, files: &[MappingFile]) {
         let read = sources(files);
         self.secrets.set(files.iter().flat_map(MappingFile::purposed_secrets));
+        mapping_versions::record(&self.store, files).await;
         // Before the sources: an event of a new source finds its mapping at once.
         self.deliveries.replace_mappings(files);
         let (old, new) = self.intake.sources.update(|old| merge_with_old(old, &read));

@@ -7,6 +7,7 @@ mod filter;
 mod replay;
 mod planned_request;
 mod headline;
+mod mapping_version;
 mod inbox;
 mod queue;
 mod archive;
@@ -16,7 +17,9 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 
-pub use archive::{Archive, ChangePosition, DiskSpace, EventRecord, StateCount, WaitingCount};
+pub use archive::{
+    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, StateCount, WaitingCount,
+};
 pub use audit::{
     Actor, AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, AuditVia, NewAuditEntry,
 };
@@ -27,6 +30,10 @@ pub use filter::{
 pub use headline::Headline;
 pub use inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 pub use maintenance::{Maintenance, Purged, run_replay};
+pub use mapping_version::{
+    FoundVersion, InvalidVersionCursor, MappingHistory, MappingHistoryEntry, MappingText,
+    MappingTexts, MappingVersion, VERSIONS_KEPT, VersionCursor,
+};
 pub use operations::Operations;
 pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{

@@ -16,9 +16,12 @@ use super::feature_requests::TitleReader;
 use super::mapper::MapError;
 use super::plan::{RequestPlan, SentRequest, Unmapped};
 use super::progress::{self, ClaimLost};
+use super::settings::MappingInService;
 use crate::event::{Event, Outcome, RecordKey, SourceName, WaitingFor};
 use crate::mapping::{MappedRequests, Mapping};
-use crate::store::{ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError, WaitsFor};
+use crate::store::{
+    ClaimedEvent, EarlierUpsert, MappingText, NextStep, Progress, StoreError, WaitsFor,
+};
 use crate::telemetry::traces::{DeliverySpan, WorkResult};
 
 /// Wait of an event that finds the queue of waiting events full: the longer of the first, and the
@@ -75,6 +78,8 @@ struct Job<'c> {
     context: &'c Context,
     source: SourceName,
     plan: RequestPlan,
+    /// The text by which the event was just mapped.
+    mapped_by: Option<Arc<MappingText>>,
     span: DeliverySpan,
     clock: SteadyClock,
     guard: ClaimGuard<'c>,
@@ -91,7 +96,7 @@ impl<'c> Job<'c> {
         let span = context.process.traces.delivery(&claimed.event, destination, clock.now());
         let source = claimed.event.source.clone();
         let plan = RequestPlan::of(claimed, span.parent());
-        Job { context, source, plan, span, clock, guard }
+        Job { context, source, plan, mapped_by: None, span, clock, guard }
     }
 
     async fn work_on(mut self) -> Finished {
@@ -143,22 +148,30 @@ impl<'c> Job<'c> {
             Ok(MappedRequests { requests, notes, left_out, .. }) => {
                 self.plan.set_requests(&requests);
                 let next = Progress::to(self.plan.next(self.clock.now()));
-                Progress { planned: Some(requests), notes, left_out, ..next }
+                let mapping = self.mapped_by.take();
+                Progress { planned: Some(requests), notes, left_out, mapping, ..next }
+            }
+            // What only waits is mapped again, perhaps by another text.
+            Err(next) if matches!(next, NextStep::Settle { .. }) => {
+                Progress { mapping: self.mapped_by.take(), ..Progress::to(next) }
             }
             Err(next) => Progress::to(next),
         }
     }
 
-    async fn map_and_link(&self, unmapped: Unmapped) -> Result<MappedRequests, NextStep> {
-        let Context { feature_requests, destination, gate, .. } = self.context;
+    async fn map_and_link(&mut self, unmapped: Unmapped) -> Result<MappedRequests, NextStep> {
         let mapped = self.map(unmapped).await?;
+        let Context { feature_requests, destination, gate, .. } = self.context;
         let client = &destination.client();
         let reader = TitleReader { client, gate, clock: &self.clock };
         feature_requests.link(mapped, &reader).await
     }
 
     /// Applies the mapping; an error is the step to record instead.
-    async fn map(&self, Unmapped { event, suspect }: Unmapped) -> Result<MappedRequests, NextStep> {
+    async fn map(
+        &mut self,
+        Unmapped { event, suspect }: Unmapped,
+    ) -> Result<MappedRequests, NextStep> {
         let (mapper, now) = (&self.context.process.mapper, self.clock.now());
         // Before the lock: the event waits in the store and keeps no other from being mapped.
         if let Some(left) = mapper.lock.cooldown(suspect, now) {
@@ -169,11 +182,13 @@ impl<'c> Job<'c> {
         }
         let _permit = mapper.lock.acquire(suspect).await;
         // Read after the wait for the lock, during which the mappings may have been replaced.
-        let Some(mapping) = self.context.mappings().get(&event.source).cloned() else {
+        let in_service = self.context.mappings().get(&event.source).cloned();
+        let Some(MappingInService { mapping, text }) = in_service else {
             let source = self.context.why_source_waits(&event.source);
             let reason = source.map(|source| source.reason).unwrap_or_default();
             return Err(NextStep::Wait { until: now, reason });
         };
+        self.mapped_by = Some(text);
         let requests = match suspect {
             None => mapper.map(mapping, event, None).await,
             Some(_) => self.map_suspect(mapping, event).await,

@@ -8,9 +8,17 @@ use super::{gate, outcome};
 use crate::event::SourceName;
 use crate::mapping::Mapping;
 use crate::savio::Client;
+use crate::store::MappingText;
 
 /// The mapping of each source. Events of a source without one wait.
-pub type Mappings = BTreeMap<SourceName, Arc<Mapping>>;
+pub type Mappings = BTreeMap<SourceName, MappingInService>;
+
+/// A mapping, and the text that it was compiled from, by which its events are recorded.
+#[derive(Debug, Clone)]
+pub struct MappingInService {
+    pub mapping: Arc<Mapping>,
+    pub text: Arc<MappingText>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

@@ -10,11 +10,11 @@ use tracing::warn;
 use super::error::RelayError;
 use crate::config::{self, Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
-use crate::delivery::{Delivery, Destination, Mappings, ProcessContext};
+use crate::delivery::{Delivery, Destination, MappingInService, Mappings, ProcessContext};
 use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
 use crate::savio::{self, BaseUrl, Client, ClientError};
-use crate::store::Sqlite;
+use crate::store::{MappingText, Sqlite};
 use crate::telemetry::metrics::{Attempts, DeadEvents};
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock};
@@ -90,11 +90,16 @@ impl Deliveries {
 
     /// Replaces all mappings of all destinations.
     pub(super) fn replace_mappings(&self, files: &[MappingFile]) {
+        let now = clock::now();
         for (name, delivery) in &self.by_destination {
             let own = files.iter().filter(|file| file.destination() == name);
             let mappings: Mappings = own
-                .filter_map(MappingFile::mapped)
-                .map(|(source, mapping)| (source.clone(), Arc::clone(mapping)))
+                .filter_map(|file| {
+                    let (source, mapping) = file.mapped()?;
+                    let text = Arc::new(MappingText::new(&file.document.text, now));
+                    let mapping = Arc::clone(mapping);
+                    Some((source.clone(), MappingInService { mapping, text }))
+                })
                 .collect();
             delivery.replace_mappings(mappings);
         }

@@ -9,10 +9,11 @@ use super::audit::Actor;
 use super::error::StoreError;
 use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use super::headline::Headline;
+use super::mapping_version::{FoundVersion, MappingHistory, MappingVersion, VersionCursor};
 use super::planned_request::PlannedRequest;
 use super::queue::Attempt;
 use super::replay::{ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest};
-use crate::event::{Event, EventId, IdPrefix, SourceName, State};
+use crate::event::{DigestPrefix, Event, EventId, IdPrefix, SourceName, State};
 
 /// Reads, replays and releases events. What changes them is recorded in the audit, in the same
 /// commit.
@@ -40,6 +41,29 @@ pub trait Archive: Send + Sync {
         source: SourceName,
         delivery_ids: Vec<String>,
     ) -> Result<HashSet<String>, StoreError>;
+
+    /// Reads these events, given by their positions in the order of receipt, until they exceed this
+    /// size; at least one. Those that are gone are left out.
+    async fn payloads(
+        &self,
+        seqs: Vec<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<EventPayload>, StoreError>;
+
+    /// Returns the versions of a source's mapping file, newest first.
+    async fn mapping_history(
+        &self,
+        source: SourceName,
+        limit: usize,
+        after: Option<VersionCursor>,
+    ) -> Result<MappingHistory, StoreError>;
+
+    /// Finds the text of a source's mapping file whose digest begins so.
+    async fn mapping_text(
+        &self,
+        source: SourceName,
+        prefix: DigestPrefix,
+    ) -> Result<FoundVersion, StoreError>;
 
     /// Returns the body of the whole webhook that the event came in, as received.
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;
@@ -100,6 +124,8 @@ pub struct EventRecord {
     /// Position of the event that it waits for, as far as that is recorded.
     pub waits_for: Option<u64>,
     pub settled_at: Option<Timestamp>,
+    /// The version of the mapping file by which it was mapped; none before, or if that is not known.
+    pub mapping: Option<MappingVersion>,
     pub requests: Vec<PlannedRequest>,
     pub attempts: Vec<Attempt>,
     /// Notes from decoding its webhook, followed by those of its mapping.
@@ -128,11 +154,20 @@ impl EventRecord {
             received_at: self.event.received_at,
             attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
             left_out: self.left_out.clone(),
+            mapping: self.mapping,
             due_at: self.due_at,
             waiting_for: None,
             waits_for: self.waits_for,
         }
     }
+}
+
+/// An event as it was stored, to be mapped once more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventPayload {
+    pub seq: u64,
+    /// An error is the reason why it cannot or should not be mapped.
+    pub event: Result<Event, String>,
 }
 
 /// The space on the disk of a store.

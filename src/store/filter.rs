@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::mapping_version::MappingVersion;
 use crate::event::{EventId, SourceName, State, WaitingFor};
 
 /// Conditions that an event has to meet all of; the default matches every event.
@@ -140,6 +141,8 @@ pub struct EventSummary {
     pub attempts: u64,
     /// The fields that were left out of its requests since Savio would not take their values.
     pub left_out: Vec<String>,
+    /// The version of the mapping file by which it was mapped; null before, or if that is not known.
+    pub mapping: Option<MappingVersion>,
     #[serde(rename = "next_attempt_at")]
     pub due_at: Option<Timestamp>,
     /// What keeps a queued event from being sent; null if nothing does. The store leaves it empty,
@@ -168,6 +171,7 @@ impl EventSummary {
             received_at: Timestamp::UNIX_EPOCH,
             attempts: 0,
             left_out: Vec::new(),
+            mapping: None,
             due_at: None,
             waiting_for: None,
             waits_for: None,

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::error::StoreError;
+use super::mapping_version::MappingTexts;
 use super::replay::{ReplayId, ReplayProgress};
 use crate::clock;
 
@@ -33,6 +34,14 @@ pub trait Maintenance: Send + Sync {
     /// Remembers the bundled sources of this program, and returns those that an earlier program on
     /// this store did not have. For a new store, all are known from the beginning.
     async fn remember_bundled(&self, names: Vec<String>) -> Result<Vec<String>, StoreError>;
+
+    /// Records that these texts of mapping files are in service, each as a new version unless it is
+    /// the newest one of its source.
+    async fn put_in_service(&self, texts: MappingTexts) -> Result<(), StoreError>;
+
+    /// Removes some versions of mapping files that no event names and that are not among the last
+    /// ones of their source. Returns whether there may be more.
+    async fn prune_mapping_versions(&self) -> Result<bool, StoreError>;
 }
 
 /// The result of one step of purging.
@@ -113,6 +122,9 @@ pub async fn run_once(
             break;
         }
         sleep((start.elapsed() * PURGE_PAUSE_FACTOR).max(PURGE_PAUSE_MIN)).await;
+    }
+    while store.prune_mapping_versions().await? {
+        sleep(PURGE_PAUSE_MIN).await;
     }
     if events > 0 {
         info!(events, "purged events that settled before {before}");

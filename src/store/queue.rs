@@ -2,6 +2,7 @@
 //! destinations.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::error::StoreError;
+use super::mapping_version::MappingText;
 use super::planned_request::PlannedRequest;
 use crate::event::{Event, EventId, Outcome, RecordKey, Request, SourceName, State};
 
@@ -167,6 +169,8 @@ pub struct Progress {
     pub notes: Vec<String>,
     /// Names of fields that the mapping left out because Savio would refuse their values.
     pub left_out: BTreeSet<String>,
+    /// The text by which the mapping was just tried, whether it made requests or failed.
+    pub mapping: Option<Arc<MappingText>>,
     pub attempt: Option<Attempt>,
     /// Set if the request is sent without some of its fields from now on.
     pub shortened: Option<ShortenedRequest>,
@@ -177,7 +181,8 @@ impl Progress {
     /// Returns a step that records nothing but what is next.
     pub fn to(next: NextStep) -> Progress {
         let (notes, left_out) = (Vec::new(), BTreeSet::new());
-        Progress { planned: None, notes, left_out, attempt: None, shortened: None, next }
+        let (planned, mapping, attempt, shortened) = (None, None, None, None);
+        Progress { planned, notes, left_out, mapping, attempt, shortened, next }
     }
 
     /// Splits off all but the next step, as a step that keeps the claim.

@@ -6,6 +6,7 @@ mod database;
 pub mod engine;
 mod inbox;
 mod maintenance;
+mod mapping_versions;
 mod operations;
 mod queue;
 mod rows;

@@ -16,13 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use savio_relay::delivery::{Delivery, Destination, Mappings, Settings, gate};
+use savio_relay::delivery::{Delivery, Destination, MappingInService, Mappings, Settings, gate};
 use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::diagnostics::table::{self, TomlTable};
 use savio_relay::event::{EventId, Outcome, Request, RequestKind, State};
 use savio_relay::mapping::Mapping;
 use savio_relay::savio::{self, Client};
-use savio_relay::store::{EventRecord, NextStep, Progress, RequestState, Store, Webhook};
+use savio_relay::store::{
+    EventRecord, MappingText, NextStep, Progress, RequestState, Store, Webhook,
+};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -51,7 +53,9 @@ pub(crate) fn mappings_of(mapping: &str) -> Mappings {
     let root = table::parse(&document, &mut mistakes);
     let mapping = Mapping::compile(&mut TomlTable::root(&document, &root), None, &mut mistakes);
     assert_eq!(mistakes, []);
-    [("form".parse().unwrap(), Arc::new(mapping))].into()
+    let text = Arc::new(MappingText::new(&document.text, at(0)));
+    let mapping = Arc::new(mapping);
+    [("form".parse().unwrap(), MappingInService { mapping, text })].into()
 }
 
 fn delivery(store: Arc<dyn Store>, savio: &str, max_in_flight: usize) -> Arc<Delivery> {
@@ -292,6 +296,7 @@ async fn held(relay: &Relay) -> EventId {
     let id = relay.keep(company_and_feedback()).await;
     let claimed = claim(&*relay.store, at(0), 1).await.remove(0);
     let requests = mappings()[&claimed.event.source]
+        .mapping
         .apply(&claimed.event, &company_and_feedback().into())
         .unwrap()
         .requests;

@@ -7,6 +7,7 @@ mod contract;
 mod files;
 mod headlines;
 mod list;
+mod mapping_versions;
 mod replay;
 mod retention;
 mod sqlite;

@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::EventId;
 use crate::store::{
-    Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
-    PlannedRequest, Sqlite, StoreError,
+    Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, MappingVersion,
+    PageRequest, PlannedRequest, Sqlite, StoreError,
 };
 
 /// Lines that a headline and a reason take each in a list on a terminal. `events show` prints all of
@@ -229,10 +229,17 @@ fn facts(
         ("imported", event.imported_at().map(one_line)),
         ("next attempt", record.due_at.map(time)),
         ("settled", record.settled_at.map(time)),
+        ("mapping", record.mapping.map(|version| mapped_by(version, times))),
         ("left out", Some(record.left_out.join(", ")).filter(|it| !it.is_empty())),
     ];
     let known = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     known.map(|(name, value)| (name, Value::from(value))).collect()
+}
+
+/// Names a version of a mapping file as `mappings history` lists it.
+fn mapped_by(version: MappingVersion, times: &TimeFormat) -> String {
+    let (digest, since) = (version.digest.short(), times.moment(version.since));
+    format!("version {digest} of its mapping file, in service since {since}")
 }
 
 fn part(title: &str, lines: impl Iterator<Item = String>, look: OutputStyle) -> String {
@@ -267,6 +274,6 @@ fn attempt(attempt: &Attempt, times: &TimeFormat) -> String {
 }
 
 /// Returns the error for an id that no event has.
-pub(super) fn unknown(id: EventId) -> CommandError {
+pub(in crate::cli) fn unknown(id: EventId) -> CommandError {
     CommandError::InvalidInput(format!("there is no event {id}"))
 }

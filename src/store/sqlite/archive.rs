@@ -16,14 +16,16 @@ use rusqlite::Connection;
 
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
+use super::mapping_versions;
 use super::rows::events;
-use crate::event::{EventId, IdPrefix, SourceName};
+use crate::event::{DigestPrefix, EventId, IdPrefix, SourceName};
 use crate::store::archive::{
-    Archive, ChangePosition, DiskSpace, EventRecord, StateCount, WaitingCount,
+    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, StateCount, WaitingCount,
 };
 use crate::store::audit::Actor;
 use crate::store::error::StoreError;
 use crate::store::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
+use crate::store::mapping_version::{FoundVersion, MappingHistory, VersionCursor};
 use crate::store::replay::{
     ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,
 };
@@ -72,6 +74,43 @@ impl Archive for Sqlite {
             Ok(stored)
         };
         self.readers.read(Purpose::Lookup, find).await
+    }
+
+    async fn payloads(
+        &self,
+        seqs: Vec<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<EventPayload>, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| {
+                Ok(events::payloads(connection, &seqs, bytes_max)?)
+            })
+            .await
+    }
+
+    async fn mapping_history(
+        &self,
+        source: SourceName,
+        limit: usize,
+        after: Option<VersionCursor>,
+    ) -> Result<MappingHistory, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| {
+                mapping_versions::history(connection, &source, (limit, after))
+            })
+            .await
+    }
+
+    async fn mapping_text(
+        &self,
+        source: SourceName,
+        prefix: DigestPrefix,
+    ) -> Result<FoundVersion, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| {
+                mapping_versions::find(connection, &source, &prefix)
+            })
+            .await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {

@@ -14,8 +14,10 @@ use super::archive::replay;
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
+use super::mapping_versions;
 use crate::store::error::StoreError;
 use crate::store::maintenance::{Maintenance, Purged};
+use crate::store::mapping_version::MappingTexts;
 use crate::store::replay::{ReplayId, ReplayProgress};
 
 #[async_trait]
@@ -72,5 +74,31 @@ impl Maintenance for Sqlite {
         let names = unknown.names.clone();
         self.writer.write(move |transaction| bundled::remember(transaction, &names)).await?;
         Ok(if unknown.is_upgrade { unknown.names } else { Vec::new() })
+    }
+
+    async fn put_in_service(&self, texts: MappingTexts) -> Result<(), StoreError> {
+        self.damage.check()?;
+        let unrecorded =
+            move |connection: &Connection| mapping_versions::unrecorded(connection, texts);
+        let new = self.readers.read(Purpose::Lookup, unrecorded).await?;
+        // Without a commit at each start with the same files.
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.writer
+            .write(move |transaction| mapping_versions::put_in_service(transaction, &new))
+            .await
+    }
+
+    async fn prune_mapping_versions(&self) -> Result<bool, StoreError> {
+        self.damage.check()?;
+        let unused = self.readers.read(Purpose::Lookup, mapping_versions::unused).await?;
+        if unused.is_empty() {
+            return Ok(false);
+        }
+        self.writer
+            .write(move |transaction| mapping_versions::remove(transaction, &unused))
+            .await?;
+        Ok(true)
     }
 }

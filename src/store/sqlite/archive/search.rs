@@ -11,6 +11,7 @@ use crate::event::{SourceName, State};
 use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::headline::Headline;
 use crate::store::sqlite::engine::error::SqliteError;
+use crate::store::sqlite::mapping_versions::version_of;
 use crate::store::sqlite::rows::columns::{
     EnumColumn, EventIdColumn, ShownColumn, SourceColumn, TimeColumn,
 };
@@ -145,9 +146,10 @@ fn contains_text(
 }
 
 pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {
-    let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at, left_out,
-                   (SELECT count(*) FROM attempts WHERE event = events.number), waits_for
-               FROM events WHERE number = ?1";
+    let sql = "SELECT id, events.source, type, delivery_id, state, reason, received_at, due_at, left_out,
+                   (SELECT count(*) FROM attempts WHERE event = events.number), waits_for, digest, since
+               FROM events LEFT JOIN mapping_versions AS version ON version.number = mapping
+               WHERE events.number = ?1";
     connection.prepare_cached(sql)?.query_row([number], |row| {
         let (EventIdColumn(id), SourceColumn(source)) = (row.get(0)?, row.get(1)?);
         let (EnumColumn(state), TimeColumn(received_at)) = (row.get(4)?, row.get(6)?);
@@ -172,6 +174,7 @@ pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<
             due_at: due_at.map(|TimeColumn(due_at)| due_at),
             waiting_for: None,
             waits_for: row.get(10)?,
+            mapping: version_of(row, 11)?,
         })
     })
 }

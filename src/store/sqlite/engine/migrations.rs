@@ -27,7 +27,7 @@ const fn adding(readable_from: usize, sql: &'static str) -> Migration {
 
 /// The n-th migrates a database to version n. From the 16th on they only add, so that one release
 /// of downgrade works.
-const MIGRATIONS: [Migration; 18] = [
+const MIGRATIONS: [Migration; 19] = [
     breaking(include_str!("../../../../migrations/sqlite/0001_events.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0002_gates.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0003_replays.sql")),
@@ -46,6 +46,7 @@ const MIGRATIONS: [Migration; 18] = [
     adding(15, include_str!("../../../../migrations/sqlite/0016_schema_version.sql")),
     adding(16, include_str!("../../../../migrations/sqlite/0017_headlines.sql")),
     adding(16, include_str!("../../../../migrations/sqlite/0018_audit.sql")),
+    adding(16, include_str!("../../../../migrations/sqlite/0019_mapping_versions.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.

@@ -13,6 +13,7 @@ use crate::store::planned_request::{PlannedRequest, RequestState};
 use crate::store::queue::{Attempt, Claim, NextStep, Progress, ShortenedRequest, WaitsFor};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
+use crate::store::sqlite::mapping_versions;
 use crate::store::sqlite::rows::columns::{JsonColumn, TimeColumn};
 use crate::store::sqlite::rows::{events, previous_state};
 
@@ -24,6 +25,9 @@ pub(crate) fn advance(
     let event = leased_event::leased(transaction, claim)?;
     if let Some(requests) = &progress.planned {
         plan(transaction, &event, requests)?;
+    }
+    if let Some(text) = &progress.mapping {
+        mapping_versions::record_use(transaction, &event, text)?;
     }
     // Mapped or settled, it cannot end the process by its mapping any more.
     let is_over = progress.planned.is_some() || matches!(progress.next, NextStep::Settle { .. });

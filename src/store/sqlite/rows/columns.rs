@@ -7,7 +7,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventId, SourceName};
+use crate::event::{EventId, MappingDigest, SourceName};
 
 /// A time in microseconds since the Unix epoch.
 pub(crate) struct TimeColumn(pub(crate) Timestamp);
@@ -35,6 +35,20 @@ impl ToSql for EventIdColumn {
 impl FromSql for EventIdColumn {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<EventIdColumn> {
         <[u8; 16]>::column_result(value).map(|bytes| EventIdColumn(EventId::from_bytes(bytes)))
+    }
+}
+
+pub(crate) struct DigestColumn(pub(crate) MappingDigest);
+
+impl ToSql for DigestColumn {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.as_bytes().as_slice().into())
+    }
+}
+
+impl FromSql for DigestColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<DigestColumn> {
+        <[u8; 32]>::column_result(value).map(|it| DigestColumn(MappingDigest::from_bytes(it)))
     }
 }
 

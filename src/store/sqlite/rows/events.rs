@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::columns::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn, time_of};
 use super::previous_state;
 use crate::event::{Event, EventId, Request, SourceName, State};
-use crate::store::archive::EventRecord;
+use crate::store::archive::{EventPayload, EventRecord};
 use crate::store::planned_request::PlannedRequest;
 use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
 use crate::store::sqlite::engine::error::{SqliteError, is_unreadable_row};
+use crate::store::sqlite::mapping_versions::version_of;
 
 // The first seven columns are an `Event`, in the order in which `event_from_row` reads them. The payload
 // is cut out as bytes: `substr` counts characters in a text, and the range counts bytes.
@@ -23,8 +24,10 @@ const EVENT: &str = "
         event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
         event.queued_at, event.tries, event.replay,
         (SELECT deaths FROM suspects WHERE suspects.event = event.number),
-        event.decoding_notes, event.left_out, event.may_repeat, event.waits_for
-    FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
+        event.decoding_notes, event.left_out, event.may_repeat, event.waits_for, version.digest,
+        version.since
+    FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook
+        LEFT JOIN mapping_versions AS version ON version.number = event.mapping";
 
 pub(crate) fn event(
     connection: &Connection,
@@ -44,6 +47,42 @@ pub(crate) fn event(
     record.attempts = readable("history", attempts(&snapshot, number), &mut missing)?;
     record.notes.extend(missing);
     Ok(Some(record))
+}
+
+/// Reads events until they exceed this size, at least one, to map them once more.
+pub(crate) fn payloads(
+    connection: &Connection,
+    seqs: &[u64],
+    bytes_max: usize,
+) -> rusqlite::Result<Vec<EventPayload>> {
+    let sql = format!("{EVENT} WHERE event.number = ?1");
+    let mut query = connection.prepare_cached(&sql)?;
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    for seq in seqs {
+        if bytes > bytes_max {
+            break;
+        }
+        let found = query.query_row([seq], |row| {
+            let crashes: Option<u32> = row.get(16)?;
+            // Delivery maps such an event alone and counts its crashes; nobody else should try.
+            let is_suspect = "it may have ended the process while it was mapped".to_owned();
+            match crashes {
+                Some(_) => Ok(Err(is_suspect)),
+                None => event_from_row(row).map(Ok),
+            }
+        });
+        let event = match found.optional() {
+            Ok(None) => continue,
+            Ok(Some(event)) => event,
+            Err(error) if is_unreadable_row(&error) => {
+                Err(format!("it cannot be read from the store: {error}"))
+            }
+            Err(error) => return Err(error),
+        };
+        bytes += event.as_ref().map_or(0, |event| event.payload.len());
+        read.push(EventPayload { seq: *seq, event });
+    }
+    Ok(read)
 }
 
 /// Returns a part of an event for display. One that is unreadable is left empty and noted.
@@ -185,6 +224,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         due_at: readable("time of the next attempt", time_of(row, 10), unread)?,
         waits_for: row.get(20)?,
         settled_at: readable("time of the end", time_of(row, 11), unread)?,
+        mapping: version_of(row, 21)?,
         requests: Vec::new(),
         attempts: Vec::new(),
         notes,
