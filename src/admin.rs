@@ -14,6 +14,7 @@ mod body;
 mod known_params;
 mod state;
 pub(crate) mod views;
+pub(crate) mod change_views;
 
 use std::sync::Arc;
 

@@ -22,6 +22,8 @@ mod local_listener;
 mod preview;
 mod providers;
 mod destinations;
+mod diff;
+mod mappings;
 mod open_store;
 mod operator;
 mod relay_client;
@@ -76,6 +78,11 @@ enum Command {
     Check(check::Arguments),
     /// Show the requests that a payload is mapped to, without sending them
     Try(preview::Arguments),
+    /// Show what another mapping file would change, on the stored events of a source
+    #[command(override_usage = "savio-relay diff [OPTIONS] [FILTER] <SOURCE> <NEW>")]
+    Diff(diff::Arguments),
+    /// Show which mapping files were in service; works while a relay is running
+    Mappings(mappings::Arguments),
     /// Generate a first mapping file from a payload
     Draft(draft::Arguments),
     /// Import past responses from a file; safe to repeat, works while a relay is running
@@ -186,6 +193,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Init(arguments) => init::run(&arguments, environment),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Try(arguments) => preview::run(arguments, environment),
+        Command::Diff(arguments) => diff::run(arguments, environment),
+        Command::Mappings(arguments) => mappings::run(arguments, environment),
         Command::Draft(arguments) => draft::run(arguments),
         Command::Import(arguments) => import::run(&arguments, environment),
         Command::Events(arguments) => events::run(arguments, environment),

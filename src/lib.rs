@@ -20,6 +20,7 @@ pub mod store;
 pub mod delivery;
 pub mod mapping;
 pub mod savio;
+pub mod comparison;
 
 mod draft;
 mod outgoing_webhook;

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admin::AdminState;
+use crate::comparison::ComparisonThreads;
 use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
@@ -156,6 +157,7 @@ impl Relay {
             counters,
             destinations: self.deliveries.admin_handles(destinations),
             url: self.addresses.url.clone(),
+            comparisons: ComparisonThreads::default(),
             replay_ordered,
         }
     }

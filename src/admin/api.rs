@@ -1,4 +1,5 @@
 //! Resources of the admin API, one file each.
+pub(crate) mod changes;
 pub(super) mod description;
 pub(crate) mod destinations;
 pub(crate) mod echo_keys;
@@ -9,6 +10,7 @@ pub(crate) mod replays;
 pub(crate) mod secrets;
 pub(crate) mod sources;
 pub(crate) mod stats;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 
@@ -54,6 +56,9 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Operate, routes!(destinations::resume))
         .routes(Role::Operate, routes!(destinations::probe))
         .routes(Role::Read, routes!(preview::preview))
+        .routes(Role::Read, routes!(changes::changes))
+        .routes(Role::Read, routes!(versions::list))
+        .routes(Role::Read, routes!(versions::show))
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))

@@ -145,6 +145,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     }
 }
 
+/// The two variable segments of a path.
+pub(crate) struct PathSegments(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathSegments {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathSegments, ApiError> {
+        let segments = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let not_utf8 = |_| ApiError::BadRequest("the address is not UTF-8".to_owned());
+        segments.map(|Path((first, second))| PathSegments(first, second)).map_err(not_utf8)
+    }
+}
+
 /// Parses the id of an event or a replay in a path.
 pub(super) fn id<T: FromStr>(text: &str, what: &str) -> Result<T, ApiError> {
     // 404 and not 400: there is no resource at a path that holds no id.

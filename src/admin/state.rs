@@ -10,9 +10,10 @@ use tracing::error;
 
 use super::error::ApiError;
 use super::tokens::AdminTokens;
-use crate::delivery::Delivery;
+use crate::comparison::ComparisonThreads;
 use crate::delivery::source_pauses::why_source_waits;
 use crate::delivery::waits::{Obstacles, waiting_for};
+use crate::delivery::{Delivery, MappingInService};
 use crate::event::{SourceName, WaitingFor};
 use crate::intake::Intake;
 use crate::secret::SecretsInUse;
@@ -32,6 +33,7 @@ pub struct AdminState {
     pub destinations: BTreeMap<String, DestinationHandle>,
     /// URL to which `/hooks/NAME` is appended.
     pub url: String,
+    pub comparisons: ComparisonThreads,
     /// Wakes the task that continues replays.
     pub replay_ordered: Arc<Notify>,
 }
@@ -57,6 +59,11 @@ impl AdminState {
         source: &SourceName,
     ) -> Option<(&String, &DestinationHandle)> {
         self.destinations.iter().find(|(_, to)| to.delivery.sources().contains(source))
+    }
+
+    /// Returns the mapping of a source; none if it has none.
+    pub(super) fn mapping_of(&self, source: &SourceName) -> Option<MappingInService> {
+        self.destinations.values().find_map(|to| to.delivery.mapping(source))
     }
 
     /// Returns why no queued event of the source is delivered; none if they are.

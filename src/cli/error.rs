@@ -20,6 +20,9 @@ pub(super) enum CommandError {
     /// The input is invalid.
     #[error("{0}")]
     InvalidInput(String),
+    /// Two things that were compared differ, which is printed already.
+    #[error("")]
+    Differs,
     /// Each argument is valid, but not their combination.
     #[error("{0}; see --help")]
     Usage(String),
@@ -36,6 +39,7 @@ impl CommandError {
             CommandError::AlreadyReported | CommandError::InvalidInput(_) => ExitCode::from(1),
             CommandError::Usage(_) => ExitCode::from(2),
             CommandError::Failed(_) => ExitCode::from(3),
+            CommandError::Differs => ExitCode::from(4),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `events` and `dead`: list, show, replay and release events. They open the store itself, beside a
 //! running relay or without one.
 
-mod filter;
-mod ids;
+pub(super) mod filter;
+pub(super) mod ids;
 mod list;
 mod replay;
 mod tail;
@@ -24,6 +24,7 @@ use crate::event::{EventId, IdPrefix, SourceName, State};
 use crate::secret::Environment;
 use crate::store::{Archive, HoldDecision, ReleaseOutcome, ReleaseRequest, Sqlite};
 use filter::{CommonFilterOptions, FilterOptions, TailFilterOptions};
+pub(super) use list::{headline, unknown};
 use waits::QueueWaits;
 
 #[derive(Debug, clap::Args)]
@@ -199,7 +200,7 @@ async fn dispatch(
 
 /// Fails if no mapping file and no event has the source, since a misspelled one would match
 /// nothing.
-async fn check_source(
+pub(super) async fn check_source(
     store: &Sqlite,
     source: Option<&SourceName>,
     (config, environment): (&Config, &Environment),

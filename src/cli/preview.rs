@@ -1,27 +1,37 @@
-//! `try`: shows the requests that a payload is mapped to. Nothing is stored or sent.
+//! `try`: shows the requests that a payload, or a stored event, is mapped to. Nothing is stored or
+//! sent.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::CommandError;
+use super::events::ids;
 use super::input::header;
-use super::{input, output as shown};
+use super::times::TimeOptions;
+use super::{events, input, open_store, output as shown, runtime};
 use crate::clock;
+use crate::config::Config;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::report::{OutputStyle, show};
-use crate::event::{Headers, Request};
+use crate::event::{Event, Headers, IdPrefix, Request};
 use crate::intake::payload::PayloadLimits;
-use crate::mapping::{Explanation, MappingError};
-use crate::mapping_file::file::{MappingFile, SamplePayload};
+use crate::mapping::{Explanation, Mapping, MappingError};
+use crate::mapping_file::file::{MappingFile, SampleEvents, SamplePayload};
 use crate::secret::Environment;
+use crate::store::Archive as _;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Source name, or path of a mapping file
     source: String,
     /// File with the payload; - for standard input
-    payload: PathBuf,
+    #[arg(required_unless_present = "event")]
+    payload: Option<PathBuf>,
+    /// Map a stored event instead of a payload: its id, or the beginning of it
+    #[arg(long, value_name = "ID", conflicts_with_all = ["payload", "headers"])]
+    event: Option<IdPrefix>,
     /// Header of the webhook, if the event's type or id is in one; repeatable
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
@@ -37,6 +47,7 @@ pub(super) struct Arguments {
 }
 
 /// Result of mapping one payload.
+#[derive(Default)]
 struct PreviewRun {
     requests: Vec<Request>,
     notes: Vec<String>,
@@ -56,11 +67,18 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         shown::print_error(&show(&file.document, &file.mistakes, shown::stderr_style()));
         return Err(CommandError::AlreadyReported);
     }
-    let body = input::bytes(&arguments.payload)?;
-    let headers: Headers = arguments.headers.into_iter().collect();
-    let limits = config.intake.limits();
-    let sample = SamplePayload { headers, body };
-    let mut run = map(&file, &sample, (&arguments.payload, &limits))?;
+    let (mut run, header_note) = match (&arguments.event, &arguments.payload) {
+        (Some(id), _) => (map_stored((&file, &arguments.source), id, &config)?, None),
+        (None, Some(path)) => {
+            let headers: Headers = arguments.headers.into_iter().collect();
+            let sample = SamplePayload { headers, body: input::bytes(path)? };
+            let run = map(&file, &sample, (path, &config.intake.limits()))?;
+            (run, header_missing(&file, &sample))
+        }
+        (None, None) => {
+            return Err(CommandError::Usage("name a payload, or an event with --event".to_owned()));
+        }
+    };
     if !run.lints.is_empty() {
         shown::print_error(&format!(
             "{}\n",
@@ -75,7 +93,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         }
         return Err(CommandError::InvalidInput(error.to_string()));
     }
-    run.notes.extend(run.requests.is_empty().then(|| header_missing(&file, &sample)).flatten());
+    run.notes.extend(header_note.filter(|_| run.requests.is_empty()));
     let text = match (arguments.json, arguments.explain) {
         (true, false) => pretty(&json!(run.requests)),
         (true, true) => pretty(&json!({
@@ -96,32 +114,42 @@ fn map(
     let carried =
         file.sample_events(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
     let carried = carried.map_err(|error| input::unreadable(path, &error.to_string()))?;
-    let mut run = PreviewRun {
-        requests: Vec::new(),
-        notes: carried.notes,
-        ignored: carried.ignored,
-        explanations: Vec::new(),
-        lints: Vec::new(),
-        failed: None,
-    };
-    for (event, payload) in &carried.events {
-        for lint in file.mapping.lints(event, payload) {
-            if !run.lints.contains(&lint) {
-                run.lints.push(lint);
-            }
-        }
-        run.explanations.push(file.mapping.explain(event, payload));
-        match file.mapping.apply(event, payload) {
-            Ok(mapped) => {
-                run.requests.extend(mapped.requests);
-                run.notes.extend(mapped.notes);
-            }
-            Err(error) => {
-                run.failed = Some(error);
-                break;
-            }
+    let SampleEvents { events, notes, ignored } = carried;
+    let mut run = PreviewRun { notes, ignored, ..PreviewRun::default() };
+    for (event, payload) in &events {
+        run.add(&file.mapping, event, payload);
+        if run.failed.is_some() {
+            break;
         }
     }
+    Ok(run)
+}
+
+/// Maps a stored event as delivery does: what acts when a webhook is received has acted.
+fn map_stored(
+    (file, named): (&MappingFile, &str),
+    id: &IdPrefix,
+    config: &Config,
+) -> Result<PreviewRun, CommandError> {
+    let store = open_store::open(config)?;
+    let event = runtime::block_on(async {
+        let id = ids::resolve(&store, id, &TimeOptions::default().format()).await?;
+        let record = store.event(id).await?;
+        store.close().await;
+        let record = record.ok_or_else(|| events::unknown(id))?;
+        Ok(record.event)
+    })?;
+    let mut run = PreviewRun::default();
+    let source = &event.source;
+    // A file that is named by its path is mostly a changed copy of the source's own.
+    let is_other_source = file.name.as_ref().is_some_and(|it| it.as_str() == named && it != source);
+    if is_other_source {
+        run.notes.push(format!("the event is of the source {source}"));
+    }
+    let payload = serde_json::from_str(&event.payload).map_err(|error| {
+        CommandError::InvalidInput(format!("the payload of {} is not JSON: {error}", event.id))
+    })?;
+    run.add(&file.mapping, &event, &Arc::new(payload));
     Ok(run)
 }
 
@@ -137,6 +165,22 @@ fn header_missing(file: &MappingFile, sample: &SamplePayload) -> Option<String> 
 }
 
 impl PreviewRun {
+    fn add(&mut self, mapping: &Mapping, event: &Event, payload: &Arc<Value>) {
+        for lint in mapping.lints(event, payload) {
+            if !self.lints.contains(&lint) {
+                self.lints.push(lint);
+            }
+        }
+        self.explanations.push(mapping.explain(event, payload));
+        match mapping.apply(event, payload) {
+            Ok(mapped) => {
+                self.requests.extend(mapped.requests);
+                self.notes.extend(mapped.notes);
+            }
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
     fn show(&self, explain: bool) -> String {
         let look = shown::stdout_style();
         let mut parts: Vec<String> =

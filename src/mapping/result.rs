@@ -39,6 +39,14 @@ pub enum LinkMode {
 }
 
 impl LinkMode {
+    /// Returns the word of `existing` in a mapping file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkMode::Prefer => "prefer",
+            LinkMode::Only => "only",
+        }
+    }
+
     pub(super) fn remark(self) -> &'static str {
         match self {
             LinkMode::Prefer => "delivery takes the spelling of a feature request that is there",

@@ -1,6 +1,7 @@
 //! The admin API of the real program.
 
 mod bounds;
+mod changes;
 mod described;
 mod random;
 mod refusals;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use reqwest::{Method, StatusCode};
 use savio_relay::clock;
+use savio_relay::event::MappingDigest;
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -194,9 +196,11 @@ async fn every_route_answers_as_described() {
     let [delivered, _, held, dead] = scene.one_of_each().await;
     let description = scene.description().await;
     let replayed = scene.post(&format!("/api/v1/events/{dead}/replay"), json!({})).await;
+    let digest = MappingDigest::of(MAPPING).to_string();
     let fillings = BTreeMap::from([
         ("id", [delivered.as_str(), &held, replayed["replay_id"].as_str().unwrap(), "no"]),
         ("name", ["form", "default", "off", "no"]),
+        ("digest", [digest.as_str(), &digest[..4], "0000", "no"]),
     ]);
     let bodies = [
         json!({}),
@@ -204,6 +208,8 @@ async fn every_route_answers_as_described() {
         json!({ "state": "dead", "dry_run": true }),
         json!({ "mapping": MAPPING, "payload": { "text": "Slow" } }),
         json!({ "mapping": MAPPING, "event": held }),
+        json!({ "mapping": MAPPING.replace("$.text", "$.email") }),
+        json!({ "mapping": "[[feedback]]" }),
         json!({ "mapping": "[[feedback]]", "event": held }),
         json!({ "nonce": "0".repeat(32), "secrets": [{ "purpose": "admin.token", "fingerprint": "0" }] }),
         json!({ "unknown": 1 }),
@@ -230,7 +236,8 @@ fn filled(path: &str, fillings: &BTreeMap<&str, [&str; 4]>) -> Vec<String> {
     match filling {
         None => vec![path.to_owned()],
         Some((name, values)) => {
-            values.iter().map(|value| path.replace(&format!("{{{name}}}"), value)).collect()
+            let one = |value: &&str| filled(&path.replace(&format!("{{{name}}}"), value), fillings);
+            values.iter().flat_map(one).collect()
         }
     }
 }

@@ -5,6 +5,7 @@ mod check_update;
 mod commands;
 mod completions;
 mod demo;
+mod diff;
 mod doctor;
 mod draft;
 mod environment;

@@ -61,7 +61,7 @@ pub(crate) struct PreviewResult {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PreviewErrors {
-    mistakes: Vec<DiagnosticView>,
+    pub(super) mistakes: Vec<DiagnosticView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -187,7 +187,7 @@ impl PreviewResult {
     }
 }
 
-fn errors(file: &MappingFile) -> Vec<DiagnosticView> {
+pub(super) fn errors(file: &MappingFile) -> Vec<DiagnosticView> {
     let view = |mistake: &Diagnostic| {
         let (line, column) = mistake.line_and_column(&file.document);
         DiagnosticView {

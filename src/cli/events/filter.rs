@@ -42,6 +42,34 @@ pub(super) struct CommonFilterOptions {
     left_out: bool,
 }
 
+/// Which events of one source a command looks at.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct SourceFilterOptions {
+    /// Only events in this state
+    #[arg(long, value_parser = state_parser())]
+    state: Option<State>,
+    /// Received since: an age (2h, 7d), a date (2026-01-31, in UTC) or a time (2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Received before this time; a date includes the whole day
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<Timestamp>,
+    /// Text in the id, delivery id, type or reason
+    #[arg(long = "q", value_name = "TEXT")]
+    text: Option<String>,
+    /// Only events with fields left out because Savio would not accept their values
+    #[arg(long)]
+    left_out: bool,
+}
+
+impl SourceFilterOptions {
+    pub(in crate::cli) fn filter(self, source: SourceName) -> EventFilter {
+        let SourceFilterOptions { state, since, until, text, left_out } = self;
+        let (sources, left_out) = (Some(vec![source]), left_out.then_some(true));
+        EventFilter { ids: Vec::new(), state, sources, since, until, text, left_out }
+    }
+}
+
 /// Which events `tail` follows.
 #[derive(Debug, clap::Args)]
 pub(super) struct TailFilterOptions {

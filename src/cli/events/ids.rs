@@ -12,7 +12,7 @@ use crate::store::{Archive, EventFilter, EventSummary, PageRequest, Sqlite, Stor
 const CANDIDATES: usize = 10;
 
 /// Returns the only event whose id begins so.
-pub(super) async fn resolve(
+pub(in crate::cli) async fn resolve(
     store: &Sqlite,
     prefix: &IdPrefix,
     times: &TimeFormat,

@@ -166,7 +166,7 @@ fn row(event: &EventSummary, received: String, digits: Option<usize>) -> [String
 }
 
 /// Returns what an event says, and who says it.
-pub(super) fn headline(event: &EventSummary) -> String {
+pub(in crate::cli) fn headline(event: &EventSummary) -> String {
     let known = |text: &Option<String>| text.as_deref().map(one_line);
     let from: Vec<String> = [&event.who, &event.company].into_iter().filter_map(known).collect();
     match known(&event.summary) {

@@ -40,7 +40,9 @@ fn value(ids: &[String]) -> impl Strategy<Value = Value> + use<> {
 fn body(ids: &[String]) -> impl Strategy<Value = Option<Value>> + use<> {
     let keys =
         ["state", "source", "destination", "since", "until", "q", "left_out", "dry_run", "rate"];
-    let keys = [&keys[..], &["arrived", "mapping", "payload", "event", "headers", "x"]].concat();
+    let keys =
+        [&keys[..], &["arrived", "mapping", "payload", "event", "headers", "limit", "after", "x"]]
+            .concat();
     let member = (prop::sample::select(keys), value(ids));
     let object = prop::collection::vec(member, 0..5).prop_map(|members| {
         let members = members.into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -63,7 +65,7 @@ fn call(ids: &[String]) -> impl Strategy<Value = Call> + use<> {
 
 fn address(operation: &Operation, call: &Call) -> String {
     let word: String = url_encoded(&call.word);
-    let path = ["{id}", "{name}"]
+    let path = ["{id}", "{name}", "{digest}"]
         .iter()
         .fold(operation.path.clone(), |path, part| path.replace(part, &word));
     let described = operation.description["parameters"].as_array().cloned().unwrap_or_default();

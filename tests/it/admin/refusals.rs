@@ -22,7 +22,7 @@ struct Provocation<'s> {
 
 impl Provocation<'_> {
     fn path(&self, id: &str, name: &str) -> String {
-        self.operation.path.replace("{id}", id).replace("{name}", name)
+        self.operation.path.replace("{id}", id).replace("{name}", name).replace("{digest}", "3f2a")
     }
 
     fn request(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
@@ -45,6 +45,7 @@ impl Provocation<'_> {
             "409" if path.ends_with("/release") => {
                 self.request(&self.path(self.queued, ""), TOKEN).json(&json!({ "arrived": true }))
             }
+            "409" if path.ends_with("/changes") => self.changes("off"),
             "409" => self.request(&self.path(self.queued, ""), TOKEN).json(&json!({})),
             "413" => self.request(&path, TOKEN).body(vec![b' '; 12 * 1024 * 1024 + 1]),
             "415" => self.request(&path, TOKEN).header(CONTENT_TYPE, "text/plain").body("{}"),
@@ -54,12 +55,18 @@ impl Provocation<'_> {
         })
     }
 
+    fn changes(&self, name: &str) -> reqwest::RequestBuilder {
+        let request = self.request(&self.path("", name), TOKEN);
+        request.json(&json!({ "mapping": MAPPING }))
+    }
+
     fn missing(&self) -> reqwest::RequestBuilder {
         let path = self.path(NOBODY, "no");
         match self.operation.path.as_str() {
             "/api/v1/events" => self.request(&format!("{path}?destination=no"), TOKEN),
             "/api/v1/rejected" => self.request(&format!("{path}?source=no"), TOKEN),
             "/api/v1/replay" => self.request(&path, TOKEN).json(&json!({ "destination": "no" })),
+            "/api/v1/sources/{name}/changes" => self.changes("no"),
             "/api/v1/preview" => {
                 self.request(&path, TOKEN).json(&json!({ "mapping": MAPPING, "event": NOBODY }))
             }

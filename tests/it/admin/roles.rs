@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 22] = [
+const ROUTES: [(&str, &str, &str); 25] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
@@ -15,6 +15,9 @@ const ROUTES: [(&str, &str, &str); 22] = [
     ("GET", "/api/v1/replays/{id}", "read"),
     ("DELETE", "/api/v1/replays/{id}", "operate"),
     ("GET", "/api/v1/sources", "read"),
+    ("POST", "/api/v1/sources/{name}/changes", "read"),
+    ("GET", "/api/v1/sources/{name}/versions", "read"),
+    ("GET", "/api/v1/sources/{name}/versions/{digest}", "read"),
     ("POST", "/api/v1/sources/{name}/pause", "operate"),
     ("POST", "/api/v1/sources/{name}/resume", "operate"),
     ("GET", "/api/v1/rejected", "read"),
@@ -101,6 +104,7 @@ async fn role_that_does_not_suffice_is_403_and_changes_nothing() {
     let [_, _, held, dead] = scene.one_of_each().await;
     let body = |path: &str| match path {
         "/api/v1/preview" => json!({ "mapping": MAPPING, "payload": { "text": "Slow" } }),
+        "/api/v1/sources/{name}/changes" => json!({ "mapping": MAPPING }),
         "/api/v1/events/{id}/release" => json!({ "arrived": true }),
         "/api/v1/replay" => json!({ "state": "dead" }),
         _ => json!({}),

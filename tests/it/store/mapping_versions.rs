@@ -1,13 +1,14 @@
 //! Versions of mapping files: each text that went into service, and which events it mapped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use savio_relay::event::{EventId, MappingDigest, State};
 use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{
-    FoundVersion, MappingHistory, MappingText, MappingTexts, MappingVersion, PageRequest, Progress,
-    Store, VERSIONS_KEPT,
+    EventFilter, FoundVersion, MappingHistory, MappingText, MappingTexts, MappingVersion,
+    PageRequest, Progress, Store, VERSIONS_KEPT,
 };
 
 use crate::support::store::{
@@ -82,7 +83,7 @@ async fn event_names_the_version_by_which_it_was_mapped_last() {
     assert_eq!(record(&*store, id).await.mapping, version("a", 1));
     assert_eq!(record(&*store, unmapped).await.mapping, None);
     let page = PageRequest { limit: 9, after: None };
-    let listed = store.list(Default::default(), page).await.unwrap().events;
+    let listed = store.list(EventFilter::default(), page).await.unwrap().events;
     let mapped: Vec<_> = listed.iter().map(|event| event.mapping).collect();
     assert_eq!(mapped, [None, version("a", 1)]);
 
@@ -177,7 +178,7 @@ async fn versions_are_kept_while_they_are_among_the_last_or_an_event_names_them(
     }
     serve(&*store, "other", "used", 0).await;
 
-    run_once(&*store, std::time::Duration::from_secs(60), at(1)).await.unwrap();
+    run_once(&*store, Duration::from_mins(1), at(1)).await.unwrap();
 
     let expected: Vec<(i64, u64)> = (1..=kept).rev().map(|it| (it, 0)).chain([(0, 1)]).collect();
     assert_eq!(outline(&history(&*store, "form").await), expected);
@@ -185,7 +186,7 @@ async fn versions_are_kept_while_they_are_among_the_last_or_an_event_names_them(
     assert_eq!(store.mapping_text(name("form"), unused).await, Ok(FoundVersion::None));
 
     // Its only event expires.
-    run_once(&*store, std::time::Duration::from_secs(60), at(3600)).await.unwrap();
+    run_once(&*store, Duration::from_mins(1), at(3600)).await.unwrap();
 
     assert_eq!(history(&*store, "form").await.versions.len(), VERSIONS_KEPT);
     let digest = used.digest.to_string();

@@ -192,6 +192,28 @@ fn other_limits() -> Vec<(&'static str, String)> {
         ("body of a request to the admin API", bytes_of("src/admin/", "BYTES_MAX")),
         ("time for the body of a request to the admin API", duration("src/admin/", "TIME_MAX")),
         ("events on a page of the admin API", count_of("src/admin/", "LIMIT_MAX")),
+        (
+            "events that `diff` or the API compares at most",
+            count_of("src/comparison.rs", "EVENTS_MAX"),
+        ),
+        ("time for one comparison by the API", duration("src/admin/", "COMPARED_FOR")),
+        ("threads for all comparisons", "half of the cores".to_owned()),
+        (
+            "differing events on a page of a comparison",
+            format!(
+                "{}, and {}",
+                count_of("src/admin/", "PAGE_EVENTS_MAX"),
+                bytes_of("src/admin/", "PAGE_BYTES_MAX")
+            ),
+        ),
+        (
+            "differences that are told of one event",
+            count_of("comparison/field_changes", "FIELDS_MAX"),
+        ),
+        (
+            "versions of each mapping file that are kept",
+            format!("{}, and those that events name", count_of("store/", "VERSIONS_KEPT")),
+        ),
         ("keys for the test webhooks of `doctor` at a time", count_of("intake/echo", "KEYS_MAX")),
         ("time for which such a key is valid", duration("intake/echo", "VALID_FOR")),
         ("test webhooks with one such key", count_of("intake/echo", "REQUESTS_MAX")),

@@ -1,0 +1,264 @@
+//! What would change with another mapping, and the versions that were in service.
+
+use reqwest::header::CONTENT_TYPE;
+use savio_relay::event::MappingDigest;
+use serde_json::{Value, json};
+
+use super::{MAPPING, Scene, TOKEN};
+use crate::support::relay::http;
+use crate::support::wait::until_async;
+
+const PATH: &str = "/api/v1/sources/form/changes";
+const COUNTS: [&str; 7] =
+    ["compared", "same", "changed", "newly_ignored", "newly_dead", "newly_made", "unreadable"];
+
+fn counts(report: &Value) -> [u64; 7] {
+    let counts = COUNTS.map(|name| report[name].as_u64().unwrap());
+    assert_eq!(counts[1..].iter().sum::<u64>(), counts[0], "{report}");
+    counts
+}
+
+/// The mapping of the tests, which finds an address of one of two keys only.
+fn losing() -> String {
+    MAPPING.replace("[\"$.email\", \"$.mail\"]", "\"$.email\"")
+}
+
+#[tokio::test]
+async fn lost_field_is_seen_before_the_mapping_is_saved() {
+    let scene = Scene::new().await;
+    scene.savio_answers().await;
+    for number in 0..200 {
+        let key = if number % 17 == 3 { "mail" } else { "email" };
+        scene.webhook(&json!({ "text": "Slow", key: "ada@example.com" })).await;
+    }
+
+    let report = scene.post(PATH, json!({ "mapping": losing() })).await;
+
+    assert_eq!(counts(&report), [200, 188, 12, 0, 0, 0, 0]);
+    assert_eq!((&report["complete"], &report["not_compared"]), (&json!(true), &json!([])));
+    assert_eq!(report["in_service"], MappingDigest::of(MAPPING).to_string());
+    let events = report["events"].as_array().unwrap();
+    assert_eq!((events.len(), &report["next"]), (12, &Value::Null));
+    for event in events {
+        assert_eq!(event["event"]["source"], "form");
+        let lost = json!([{ "request": "feedback[0]", "field": "person_email",
+            "was": "ada@example.com", "now": null, "linked_at_delivery": false }]);
+        assert_eq!((&event["change"], &event["fields"]), (&json!("changed"), &lost));
+        assert_eq!(event["before"]["requests"][0]["body"]["person_email"], "ada@example.com");
+        assert_eq!(event["after"]["requests"][0]["body"], json!({ "problem": "Slow" }));
+    }
+    let times: Vec<&str> =
+        events.iter().map(|it| it["event"]["received_at"].as_str().unwrap()).collect();
+    assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
+
+    let same = scene.post(PATH, json!({ "mapping": MAPPING })).await;
+    assert_eq!(counts(&same), [200, 200, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn each_kind_of_change_is_counted_and_explained() {
+    let scene = Scene::new().await;
+    let [delivered, ignored, _, dead] = scene.one_of_each().await;
+    let report = async |from: &str, to: &str| {
+        let mapping = MAPPING.replace(from, to);
+        assert_ne!(mapping, MAPPING);
+        scene.post(PATH, json!({ "mapping": mapping })).await
+    };
+
+    let all = report("when = \"@.ignored != true\"\n", "").await;
+    assert_eq!(counts(&all), [4, 3, 0, 0, 0, 1, 0]);
+    assert_eq!(
+        (&all["events"][0]["change"], &all["events"][0]["event"]["id"]),
+        (&json!("newly_made"), &json!(ignored))
+    );
+    let reason = all["events"][0]["before"]["reason"].as_str().unwrap();
+    assert_eq!(reason, "feedback[0]: `when` is false");
+
+    let none = report("!= true", "== 'never'").await;
+    assert_eq!(counts(&none), [4, 1, 0, 3, 0, 0, 0]);
+
+    let failing = report("$.text", "$.texts").await;
+    assert_eq!(counts(&failing), [4, 1, 0, 0, 3, 0, 0]);
+    let reason = failing["events"][0]["after"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("feedback[0].problem: "), "{reason}");
+
+    let filtered = json!({ "mapping": MAPPING.replace("$.text", "$.texts"), "state": "dead" });
+    let filtered = scene.post(PATH, filtered).await;
+    assert_eq!(counts(&filtered), [1, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(filtered["events"][0]["event"]["id"], json!(dead));
+    let newest = json!({ "mapping": MAPPING.replace("$.text", "$.texts"), "limit": 2 });
+    assert_eq!(counts(&scene.post(PATH, newest).await)[0], 2);
+    let found = json!({ "mapping": losing(), "q": delivered });
+    assert_eq!(counts(&scene.post(PATH, found).await), [1, 1, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn differing_events_come_in_pages() {
+    let scene = Scene::new().await;
+    scene.savio_answers().await;
+    for number in 0..120 {
+        scene.webhook(&json!({ "text": format!("Slow {number}") })).await;
+    }
+    let mapping = MAPPING.replace("\"$.text\"", "\"{{ payload.text | upper }}\"");
+    let mut body = json!({ "mapping": mapping, "limit": 110 });
+    let (mut seen, mut compared) = (Vec::new(), Vec::new());
+    loop {
+        let report = scene.post(PATH, body.clone()).await;
+        compared.push(counts(&report)[0]);
+        let events = report["events"].as_array().unwrap().clone();
+        seen.extend(events.iter().map(|it| it["fields"][0]["was"].as_str().unwrap().to_owned()));
+        if report["next"].is_null() {
+            break;
+        }
+        body["after"] = report["next"].clone();
+    }
+
+    let newest: Vec<String> = (10..120).rev().map(|number| format!("Slow {number}")).collect();
+    assert_eq!(seen, newest);
+    assert_eq!(compared, [110, 60, 10]);
+}
+
+#[tokio::test]
+async fn comparison_is_refused_with_its_reason() {
+    let scene = Scene::new().await;
+    let check = async |body: Value, status: u16, expected: &str| {
+        let answer = scene.call("POST", PATH, Some(&body)).await;
+        let reason = answer.json()["reason"].as_str().unwrap().to_owned();
+        assert_eq!(answer.status, status, "{body}: {reason}");
+        assert!(reason.contains(expected), "{reason}");
+    };
+
+    for limit in [0, 10_001] {
+        check(json!({ "mapping": MAPPING, "limit": limit }), 400, "`limit` is from 1 to 10000")
+            .await;
+    }
+    for after in ["x", "1-2", "1-2-x", "1-2-0", "1-2-10001", "1-2-3-4"] {
+        check(json!({ "mapping": MAPPING, "after": after }), 400, "`after`").await;
+    }
+    check(json!({}), 400, "mapping").await;
+    check(json!({ "mapping": MAPPING, "q": " " }), 400, "`q` is empty").await;
+    check(json!({ "mapping": MAPPING, "source": "form" }), 400, "unknown field `source`").await;
+
+    let answer =
+        scene.post(PATH, json!({ "mapping": "provider = \"form\"\n[[feedback]]\n" })).await;
+    let mistakes = answer["mistakes"].as_array().unwrap();
+    assert!(!mistakes.is_empty() && mistakes[0]["line"].is_u64(), "{answer}");
+}
+
+#[tokio::test]
+async fn keys_that_act_at_intake_are_listed() {
+    let scene = Scene::new().await;
+    scene.one_of_each().await;
+    let mapping = MAPPING.replace("secrets", "events = [\"message\"]\nrate = \"5/s\"\nsecrets");
+
+    let report = scene.post(PATH, json!({ "mapping": mapping })).await;
+
+    assert_eq!(report["not_compared"], json!(["events", "rate"]));
+    assert_eq!(counts(&report), [4, 4, 0, 0, 0, 0, 0]);
+}
+
+/// A condition that takes all the work that one event may cost.
+fn slow() -> String {
+    let template = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+    MAPPING.replace("\"$.text\"", &format!("\"{template}{{{{ payload.text }}}}\""))
+}
+
+#[tokio::test]
+async fn newer_comparison_with_the_same_token_ends_the_older() {
+    let scene = Scene::new().await;
+    scene.savio_answers().await;
+    for _ in 0..300 {
+        scene.webhook(&json!({ "text": "Slow" })).await;
+    }
+    let post = |mapping: String| {
+        let call = http().post(format!("{}{PATH}", scene.relay.admin_url)).bearer_auth(TOKEN);
+        let body = json!({ "mapping": mapping, "limit": 300 }).to_string();
+        let call = call.timeout(std::time::Duration::from_mins(1));
+        call.header(CONTENT_TYPE, "application/json").body(body).send()
+    };
+    let older = tokio::spawn(post(slow()));
+
+    // Until the older one has begun, and is ended by the newer.
+    until_async(async || {
+        post(MAPPING.to_owned()).await.unwrap();
+        older.is_finished()
+    })
+    .await;
+
+    let ended = older.await.unwrap().unwrap();
+    if ended.status() == 409 {
+        let error: Value = ended.json().await.unwrap();
+        assert_eq!(error["reason"], "a newer comparison by the same token has ended this one");
+    } else {
+        panic!("it was not ended: {}", ended.text().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn versions_are_listed_with_their_texts() {
+    let scene = Scene::new().await;
+    let [delivered, ..] = scene.one_of_each().await;
+    let digest = MappingDigest::of(MAPPING).to_string();
+
+    let event = scene.get(&format!("/api/v1/events/{delivered}")).await;
+    assert_eq!(event["mapping"]["digest"], digest);
+    let listed = scene.get("/api/v1/events").await;
+    assert_eq!(listed["events"][3]["mapping"], event["mapping"]);
+
+    let versions = scene.get("/api/v1/sources/form/versions").await;
+    let [version] = versions["versions"].as_array().unwrap().as_slice() else {
+        panic!("{versions}");
+    };
+    assert_eq!((&version["digest"], &version["events"]), (&json!(digest), &json!(4)));
+    assert_eq!(
+        (&version["since"], &version["in_service"]),
+        (&event["mapping"]["since"], &json!(true))
+    );
+
+    for path in ["sources/no/versions", "sources/form/versions/0000", "sources/form/versions/3f"] {
+        assert_eq!(scene.call("GET", &format!("/api/v1/{path}"), None).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn saved_mapping_is_a_new_version_and_the_one_before_is_put_back() {
+    let scene = Scene::new().await;
+    scene.savio_answers().await;
+    let digest = MappingDigest::of(MAPPING).to_string();
+    // No file may have a mistake.
+    let other = scene.folder.path().join("mappings/off.toml");
+    std::fs::write(other, "provider = \"typeform\"\nsecrets = [\"env:NONE\"]\n").unwrap();
+    let path = scene.folder.path().join("mappings/form.toml");
+    std::fs::write(&path, losing()).unwrap();
+    until_async(async || {
+        let versions = scene.get("/api/v1/sources/form/versions").await;
+        versions["versions"].as_array().unwrap().len() == 2
+    })
+    .await;
+    let id = scene.webhook(&json!({ "text": "Slow", "mail": "ada@example.com" })).await;
+    let event = scene.until(&id, "delivered").await;
+    assert_eq!(event["mapping"]["digest"], MappingDigest::of(&losing()).to_string());
+
+    // The text of before is put back, byte for byte.
+    let before = scene.get(&format!("/api/v1/sources/form/versions/{}", &digest[..4])).await;
+    assert_eq!((before["text"].as_str(), &before["in_service"]), (Some(MAPPING), &json!(false)));
+    std::fs::write(&path, before["text"].as_str().unwrap()).unwrap();
+    until_async(async || {
+        let versions = scene.get("/api/v1/sources/form/versions?limit=1").await;
+        let newest = &versions["versions"][0];
+        newest["digest"] == digest.as_str() && newest["in_service"] == true
+    })
+    .await;
+    let all = scene.get("/api/v1/sources/form/versions").await;
+    let digests: Vec<&str> = all["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["digest"].as_str().unwrap())
+        .collect();
+    assert_eq!(digests, [&digest, &MappingDigest::of(&losing()).to_string(), &digest]);
+    let page = scene.get("/api/v1/sources/form/versions?limit=1").await;
+    let next = page["next"].as_str().unwrap();
+    let rest = scene.get(&format!("/api/v1/sources/form/versions?after={next}")).await;
+    assert_eq!(rest["versions"].as_array().unwrap().len(), 2);
+}
