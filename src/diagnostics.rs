@@ -2,12 +2,17 @@
 
 pub mod diagnostic;
 pub mod document;
+pub mod fix;
+#[cfg(test)]
+pub(crate) mod fix_check;
+pub mod line_index;
 mod redaction;
 pub mod report;
 pub(crate) mod suggestion;
 mod syntax;
 pub mod table;
+pub mod view;
 mod visible;
 
+pub(crate) use visible::{in_one_line, one_line, visible_json};
 pub use visible::{is_terminal_control, visible};
-pub(crate) use visible::{one_line, visible_json};

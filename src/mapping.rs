@@ -13,14 +13,16 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::line_index::LineIndex;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::event::{Event, RequestKind, TypePattern};
 use explanation::Recorder;
-pub use explanation::{BlockTrace, Explanation, FieldTrace};
+pub use explanation::{AnswerTrace, BlockTrace, Explanation, FieldTrace};
 pub use extractor::{ExtractError, Extractor};
 pub use language::query::Patterns;
 pub use language::query_log::{QueryResult, QueryTrace};
 use language::scope::{AnswerSource, Scope};
+use language::taken::TakenNodes;
 use language::template::Templates;
 pub use language::template::{TEMPLATE_FUNCTIONS, TemplateFunction};
 pub use result::{FeatureRequestLink, LinkMode, MappedRequests, MappingError};
@@ -85,43 +87,65 @@ impl Mapping {
         self.run(event, payload, Recorder::default()).0
     }
 
-    /// Maps one event as `apply` does, and records how each value was found.
-    pub fn explain(&self, event: &Event, payload: &Arc<Value>) -> Explanation {
-        let (mapped, recorder) = self.run(event, payload, Recorder::recording());
-        Explanation { mapped: Some(mapped), ..recorder.into_explanation() }
-    }
-
-    fn run(
+    /// Maps one event as `apply` does, and records how each value was found; `lines` are those of
+    /// the mapping file.
+    pub fn explain(
         &self,
         event: &Event,
         payload: &Arc<Value>,
-        recorder: Recorder,
-    ) -> (Result<MappedRequests, MappingError>, Recorder) {
+        lines: &LineIndex<'_>,
+    ) -> Explanation {
+        let (mapped, recorder) = self.run(event, payload, Recorder::recording(lines));
+        Explanation { mapped: Some(mapped), ..recorder.into_explanation(payload) }
+    }
+
+    fn run<'r>(
+        &self,
+        event: &Event,
+        payload: &Arc<Value>,
+        recorder: Recorder<'r>,
+    ) -> (Result<MappedRequests, MappingError>, Recorder<'r>) {
         // One scope for all blocks: the budgets of work and memory are those of the event.
-        let scope = self.scope(event, payload);
+        let scope = self.scope(event, payload, recorder.taken());
         let mapped = MappedRequests::default();
         let mut run = MappingRun { scope: &scope, templates: &self.templates, mapped, recorder };
+        let mapped = self.blocks_of(event, &mut run);
+        if run.recorder.is_recording()
+            && let Ok(Some(answers)) = scope.form_answers()
+        {
+            run.recorder.answers(&answers);
+        }
+        (mapped.map(|()| run.mapped), run.recorder)
+    }
+
+    /// Runs the blocks that accept the event.
+    fn blocks_of(&self, event: &Event, run: &mut MappingRun<'_, '_>) -> Result<(), MappingError> {
         for (position, block) in self.blocks.iter().enumerate() {
             run.recorder.block(&block.name);
             if !block.accepts(event) {
                 run.recorder.reason("it is for other events");
                 continue;
             }
-            if let Err(unmappable) = block.run(position, &mut run) {
+            if let Err(unmappable) = block.run(position, run) {
                 run.recorder.reason(&unmappable.to_string());
-                return (Err(unmappable), run.recorder);
+                return Err(unmappable);
             }
         }
         // Answers are read when the first value needs them, so their notes exist only now.
-        for note in scope.answer_notes() {
+        for note in run.scope.answer_notes() {
             run.note(note);
         }
-        (Ok(run.mapped), run.recorder)
+        Ok(())
     }
 
-    fn scope<'a>(&'a self, event: &'a Event, payload: &'a Arc<Value>) -> Scope<'a> {
+    fn scope<'a>(
+        &'a self,
+        event: &'a Event,
+        payload: &'a Arc<Value>,
+        taken: TakenNodes,
+    ) -> Scope<'a> {
         let answers = self.answers.as_ref().map(|rules| rules as &dyn AnswerSource);
-        Scope::of_event(event, payload, answers)
+        Scope::of_event(event, payload, answers, taken)
     }
 
     /// Returns the event types that the blocks name; `None` if a block takes every event, or if
@@ -151,7 +175,7 @@ impl Mapping {
 
     /// Returns warnings about conditions that are valid but, by this sample, probably not meant.
     pub fn lints(&self, event: &Event, payload: &Arc<Value>) -> Vec<Diagnostic> {
-        let scope = self.scope(event, payload);
+        let scope = self.scope(event, payload, TakenNodes::default());
         let blocks = self.blocks.iter().filter(|block| block.accepts(event));
         blocks.flat_map(|block| block.lints(&scope)).collect()
     }

@@ -13,6 +13,7 @@ mod stop;
 mod tasks;
 mod trace_export;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +22,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::admin::AdminState;
+use crate::admin::{AdminState, CallerSlots};
 use crate::comparison::ComparisonThreads;
 use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
 use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::location::Location;
 use crate::parse_memory::ParseMemory;
 use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
 use crate::store::{Sqlite, maintenance, sqlite};
@@ -118,7 +120,8 @@ impl Relay {
             traces,
             tasks,
         };
-        let state = relay.admin_state(&config.destinations, replay_ordered);
+        let folder = Location::of(&config.mappings).folder().map(Path::to_owned);
+        let state = relay.admin_state(&config.destinations, folder, replay_ordered);
         let (router, closed) = (admin::router(Arc::new(state)), relay.tasks.shutdown_started());
         relay.tasks.spawn(listener::serve(requests, router, config.listener, closed));
         relay.follow_certificates(certificates);
@@ -138,6 +141,7 @@ impl Relay {
     fn admin_state(
         &self,
         destinations: &DestinationConfigs,
+        mapping_folder: Option<PathBuf>,
         replay_ordered: Arc<Notify>,
     ) -> AdminState {
         let counters = Counters {
@@ -158,6 +162,8 @@ impl Relay {
             destinations: self.deliveries.admin_handles(destinations),
             url: self.addresses.url.clone(),
             comparisons: ComparisonThreads::default(),
+            mapping_folder,
+            check_slots: CallerSlots::default(),
             replay_ordered,
         }
     }

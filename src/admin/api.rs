@@ -1,5 +1,6 @@
 //! Resources of the admin API, one file each.
 pub(crate) mod changes;
+pub(crate) mod check;
 pub(super) mod description;
 pub(crate) mod destinations;
 pub(crate) mod echo_keys;
@@ -59,6 +60,8 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(changes::changes))
         .routes(Role::Read, routes!(versions::list))
         .routes(Role::Read, routes!(versions::show))
+        .routes(Role::Read, routes!(check::check))
+        .routes(Role::Read, routes!(check::schema))
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tracing::error;
 
+use super::caller_slots::CallerSlots;
 use super::error::ApiError;
 use super::tokens::AdminTokens;
 use crate::comparison::ComparisonThreads;
@@ -34,6 +36,9 @@ pub struct AdminState {
     /// URL to which `/hooks/NAME` is appended.
     pub url: String,
     pub comparisons: ComparisonThreads,
+    /// Folder of the mapping files, if there is one.
+    pub mapping_folder: Option<PathBuf>,
+    pub check_slots: CallerSlots,
     /// Wakes the task that continues replays.
     pub replay_ordered: Arc<Notify>,
 }

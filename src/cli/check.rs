@@ -1,7 +1,6 @@
 //! `check`: shows all mistakes of all files, and runs the tests of the mapping files.
 
-mod difference;
-mod test_run;
+mod json;
 mod update;
 
 use std::collections::BTreeSet;
@@ -17,10 +16,12 @@ use crate::diagnostics::report::show;
 use crate::event::SourceName;
 use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
+use crate::mapping_file::difference;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
+use crate::mapping_file::test_run::{self, ChangedTest};
 use crate::secret::{Environment, PurposedSecret, Secret};
-use test_run::ChangedTest;
+use json::CheckReport;
 use update::Update;
 
 #[derive(Debug, clap::Args)]
@@ -30,32 +31,25 @@ pub(super) struct Arguments {
     /// Accept what the tests of the mapping files give now: write it as what they expect
     #[arg(long)]
     update: bool,
+    /// Print the mistakes with their places and corrections, and the results of the tests, as JSON
+    #[arg(long, conflicts_with = "update")]
+    json: bool,
     /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
+    if arguments.json {
+        return run_for_programs(arguments, environment);
+    }
     let files = arguments.files.as_slice();
     let (config, mut found) = input::config_in_part(arguments.config.as_deref(), environment)?;
     let limits = config.intake.limits();
-    let sources = match files {
-        [] => input::mapping_files(&config, environment)?,
-        files => {
-            let read = |path: &PathBuf| {
-                let document = read(path)?;
-                let file = MappingFile::read(document, environment);
-                Some(file.with_known_destinations(config.destination_names()))
-            };
-            let sources: Vec<MappingFile> = files.iter().filter_map(read).collect();
-            found += files.len() - sources.len();
-            sources
-        }
-    };
+    let (sources, unreadable) = sources(files, &config, environment)?;
+    found += unreadable;
     if sources.is_empty() && found == 0 {
-        let none = "there are no mapping files: the folder has none, and shipped_mappings leaves \
-                    out the bundled ones";
-        return Err(CommandError::InvalidInput(none.to_owned()));
+        return Err(no_files());
     }
     // With mistakes in the configuration, other files than meant may have been read.
     let mut check =
@@ -75,6 +69,49 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     }
     shown::print(&(own + &reports.text() + &advice(&changed, arguments)))?;
     if found == 0 { Ok(()) } else { Err(CommandError::AlreadyReported) }
+}
+
+/// Reads the named files or the configured ones. Returns also the number of those that cannot be
+/// read, each of which is reported.
+fn sources(
+    files: &[PathBuf],
+    config: &Config,
+    environment: &Environment,
+) -> Result<(Vec<MappingFile>, usize), CommandError> {
+    if files.is_empty() {
+        return Ok((input::mapping_files(config, environment)?, 0));
+    }
+    let read = |path: &PathBuf| {
+        let file = MappingFile::read(read(path)?, environment);
+        Some(file.with_known_destinations(config.destination_names()))
+    };
+    let sources: Vec<MappingFile> = files.iter().filter_map(read).collect();
+    let unreadable = files.len() - sources.len();
+    Ok((sources, unreadable))
+}
+
+fn no_files() -> CommandError {
+    let none = "there are no mapping files: the folder has none, and shipped_mappings leaves out \
+                the bundled ones";
+    CommandError::InvalidInput(none.to_owned())
+}
+
+/// Prints the findings as JSON.
+fn run_for_programs(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
+    let path = arguments.config.as_deref();
+    let (config, read) = input::config_and_mistakes(path, environment)?;
+    let mut report = CheckReport::of_configuration(&config, &read);
+    let (sources, unreadable) = sources(&arguments.files, &config, environment)?;
+    if sources.is_empty() && unreadable == 0 && !report.has_errors() {
+        return Err(no_files());
+    }
+    let limits = config.intake.limits();
+    for mut source in sources {
+        report.check(&mut source, &limits);
+    }
+    shown::print_json(&report)?;
+    let is_right = unreadable == 0 && !report.has_errors();
+    if is_right { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
 /// Returns the command that accepts what the tests give now; empty if no result is waiting for it.

@@ -46,11 +46,21 @@ pub(super) fn config_in_part(
     path: Option<&Path>,
     environment: &Environment,
 ) -> Result<(Config, usize), CommandError> {
-    let (config, mut read) = Config::read_in_part(config::document(path)?, environment);
-    config.check_certificates(&mut read, clock::now());
+    let (config, read) = config_and_mistakes(path, environment)?;
     show_all(&read);
     let mistakes = read.iter().flat_map(|(_, mistakes)| mistakes);
     Ok((config, mistakes.filter(|mistake| mistake.is_error()).count()))
+}
+
+/// Reads as much of the configuration as is valid, with the files of its certificates, and its
+/// mistakes.
+pub(super) fn config_and_mistakes(
+    path: Option<&Path>,
+    environment: &Environment,
+) -> Result<(Config, config::ReadDocuments), CommandError> {
+    let (config, mut read) = Config::read_in_part(config::document(path)?, environment);
+    config.check_certificates(&mut read, clock::now());
+    Ok((config, read))
 }
 
 fn show_all(read: &config::ReadDocuments) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::error::CommandError;
 use crate::diagnostics::report::OutputStyle;
-pub(super) use crate::diagnostics::{one_line, visible, visible_json as json};
+pub(super) use crate::diagnostics::{in_one_line as line, one_line, visible, visible_json as json};
 use crate::event::Request;
 
 /// Style for standard output.
@@ -74,12 +74,6 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
 pub(super) fn print_error(text: &str) {
     // A closed standard error is no reason to stop.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// Returns the text in one line, so that a text of a stranger cannot add lines that look like the
-/// program's own.
-pub(super) fn line(text: &str) -> String {
-    visible(text.trim_end()).replace('\n', " ")
 }
 
 /// Returns the text for a cell of a table, shortened on a terminal.

@@ -17,7 +17,7 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::report::{OutputStyle, show};
 use crate::event::{Event, Headers, IdPrefix, Request};
 use crate::intake::payload::PayloadLimits;
-use crate::mapping::{Explanation, Mapping, MappingError};
+use crate::mapping::{Explanation, MappingError};
 use crate::mapping_file::file::{MappingFile, SampleEvents, SamplePayload};
 use crate::secret::Environment;
 use crate::store::Archive as _;
@@ -100,6 +100,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
             "requests": run.requests,
             "explain": run.explanations.iter().flat_map(|it| &it.fields).collect::<Vec<_>>(),
             "blocks": run.explanations.iter().flat_map(|it| &it.blocks).collect::<Vec<_>>(),
+            "answers": run.explanations.iter().flat_map(|it| &it.answers).collect::<Vec<_>>(),
         })),
         (false, explain) => run.show(explain),
     };
@@ -117,7 +118,7 @@ fn map(
     let SampleEvents { events, notes, ignored } = carried;
     let mut run = PreviewRun { notes, ignored, ..PreviewRun::default() };
     for (event, payload) in &events {
-        run.add(&file.mapping, event, payload);
+        run.add(file, event, payload);
         if run.failed.is_some() {
             break;
         }
@@ -149,7 +150,7 @@ fn map_stored(
     let payload = serde_json::from_str(&event.payload).map_err(|error| {
         CommandError::InvalidInput(format!("the payload of {} is not JSON: {error}", event.id))
     })?;
-    run.add(&file.mapping, &event, &Arc::new(payload));
+    run.add(file, &event, &Arc::new(payload));
     Ok(run)
 }
 
@@ -165,14 +166,14 @@ fn header_missing(file: &MappingFile, sample: &SamplePayload) -> Option<String> 
 }
 
 impl PreviewRun {
-    fn add(&mut self, mapping: &Mapping, event: &Event, payload: &Arc<Value>) {
-        for lint in mapping.lints(event, payload) {
+    fn add(&mut self, file: &MappingFile, event: &Event, payload: &Arc<Value>) {
+        for lint in file.mapping.lints(event, payload) {
             if !self.lints.contains(&lint) {
                 self.lints.push(lint);
             }
         }
-        self.explanations.push(mapping.explain(event, payload));
-        match mapping.apply(event, payload) {
+        self.explanations.push(file.explain(event, payload));
+        match file.mapping.apply(event, payload) {
             Ok(mapped) => {
                 self.requests.extend(mapped.requests);
                 self.notes.extend(mapped.notes);

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::error::CommandError;
+use crate::mapping_file;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaFile {
@@ -12,7 +13,7 @@ pub(super) enum SchemaFile {
 
 pub(super) fn run(file: SchemaFile) -> Result<(), CommandError> {
     let schema = match file {
-        SchemaFile::Mapping => include_str!("../../mappings/mapping.schema.json"),
+        SchemaFile::Mapping => mapping_file::schema::SCHEMA,
         SchemaFile::Relay => include_str!("../../relay.schema.json"),
     };
     crate::cli::output::print(schema)

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::diagnostics::line_index::LineIndex;
 use crate::event::{Event, Request};
 use crate::mapping::{FeatureRequestLink, MappedRequests, Mapping};
 
@@ -73,7 +74,8 @@ impl MappedEvent {
         if self.result != MappingResult::Ignored {
             return;
         }
-        let explanation = mapping.explain(event, payload);
+        // Without its text, since only the reasons of its blocks are wanted.
+        let explanation = mapping.explain(event, payload, &LineIndex::of(""));
         let blocks = explanation.blocks.iter();
         let reasons = blocks.flat_map(|block| {
             block.reasons.iter().map(move |reason| format!("{}: {reason}", block.block))

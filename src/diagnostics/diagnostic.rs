@@ -2,9 +2,14 @@
 
 use std::ops::Range;
 
-pub use super::document::Document;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub use super::document::Document;
+use super::fix::Fix;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The file cannot be used.
     Error,
@@ -22,10 +27,13 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// Advice on what to write instead.
     pub help: Option<String>,
+    /// The text that corrects it, if there is exactly one that the help names.
+    // In a box, since most mistakes have none.
+    pub fix: Option<Box<Fix>>,
     /// Whether the underlined text may hold a secret and is shown as stars.
     pub secret: bool,
     /// Keys of which none is in the table at this place, if that is the mistake.
-    missing: Vec<&'static str>,
+    missing: Box<[&'static str]>,
     /// Whether other mistakes of the file may only follow from this one.
     is_cause: bool,
 }
@@ -70,8 +78,9 @@ impl Diagnostic {
             place,
             label: None,
             help: None,
+            fix: None,
             secret: false,
-            missing: Vec::new(),
+            missing: Box::default(),
             is_cause: false,
         }
     }
@@ -96,6 +105,17 @@ impl Diagnostic {
         }
     }
 
+    #[must_use]
+    pub fn fix(self, place: Range<usize>, text: impl Into<String>) -> Diagnostic {
+        self.maybe_fix(Some(Fix { place, text: text.into() }))
+    }
+
+    #[must_use]
+    pub fn maybe_fix(mut self, fix: Option<Fix>) -> Diagnostic {
+        self.fix = fix.map(Box::new);
+        self
+    }
+
     /// Marks the underlined text as a secret, which is shown as stars.
     #[must_use]
     pub fn secret(mut self) -> Diagnostic {
@@ -106,7 +126,7 @@ impl Diagnostic {
     /// Says that the mistake is a missing key, any of these.
     #[must_use]
     pub fn missing(mut self, keys: Vec<&'static str>) -> Diagnostic {
-        self.missing = keys;
+        self.missing = keys.into();
         self
     }
 

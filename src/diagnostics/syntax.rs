@@ -5,7 +5,10 @@ mod quotes;
 
 use std::ops::Range;
 
+use toml::de::DeTable;
+
 use super::diagnostic::{Diagnostic, Document};
+use super::fix::Fix;
 use key::EntryKey;
 use quotes::{closing, outside_of_quotes, unclosed};
 
@@ -99,6 +102,21 @@ impl<'d> Line<'d> {
         Diagnostic::error(place, message).help(help)
     }
 
+    /// Returns the mistake with the advice to write the key with this value, and its correction.
+    fn entry_error(
+        &self,
+        part: Range<usize>,
+        message: impl Into<String>,
+        (key, value): (&EntryKey<'_>, &str),
+    ) -> Diagnostic {
+        let mistake = self.error(part, message, key.help(value));
+        // What seems to be a comment may belong to the value.
+        let is_whole = !self.text.contains('#');
+        let entry = key.entry(value).filter(|entry| is_whole && DeTable::parse(entry).is_ok());
+        let place = self.start + key.start..self.start + self.text.trim_end().len();
+        mistake.maybe_fix(entry.map(|text| Fix { place, text }))
+    }
+
     /// Finds the quotes of a text that goes on to the end of the file.
     fn open_text(&self, error: &SyntaxError) -> Option<Diagnostic> {
         if error.place.end < self.document.trim_end().len() {
@@ -144,7 +162,9 @@ impl<'d> Line<'d> {
         let message = format!("{name} (U+{:04X})", u32::from(c));
         let help =
             "remove it, or write a plain space; it often comes from copying a web page or a chat";
-        Some(self.error(at..at + c.len_utf8(), message, help))
+        let mistake = self.error(at..at + c.len_utf8(), message, help);
+        let place = mistake.place.clone();
+        Some(mistake.fix(place, if c.is_whitespace() { " " } else { "" }))
     }
 
     fn comment(&self) -> Option<Diagnostic> {
@@ -153,7 +173,11 @@ impl<'d> Line<'d> {
             ["//", "/*", "--", ";", "<!--", "%"].into_iter().find(|mark| text.starts_with(mark))?;
         let at = self.text.len() - text.len();
         let message = format!("`{mark}` begins no comment");
-        Some(self.error(at..at + mark.len(), message, "a comment begins with `#`"))
+        let mistake = self.error(at..at + mark.len(), message, "a comment begins with `#`");
+        let place = mistake.place.clone();
+        let fix = Fix { place, text: "#".to_owned() };
+        // Comments of the other kinds may go on in the next lines.
+        Some(mistake.maybe_fix((!matches!(mark, "/*" | "<!--")).then_some(fix)))
     }
 
     /// Finds a header such as `[[feedback]`.
@@ -177,7 +201,9 @@ impl<'d> Line<'d> {
             if blocks.contains(&bare) { format!("[[{bare}]]") } else { format!("[{bare}]") };
         let at = self.text.len() - self.text.trim_start().len();
         let message = format!("{opened} brackets open here and {closed} close");
-        Some(self.error(at..at + text.len(), message, format!("write {right}")))
+        let mistake = self.error(at..at + text.len(), message, format!("write {right}"));
+        let place = mistake.place.clone();
+        Some(mistake.fix(place, right))
     }
 
     /// Finds `key: value`, as in YAML and JSON.
@@ -190,7 +216,7 @@ impl<'d> Line<'d> {
         }
         let value = self.text[at + 1..].trim().trim_end_matches([',', ';']);
         let message = format!("`{}:` is not TOML", key.name);
-        Some(self.error(at..at + 1, message, key.help(value)))
+        Some(self.entry_error(at..at + 1, message, (&key, value)))
     }
 
     /// Finds what is wrong with a line that begins with a key.
@@ -227,7 +253,7 @@ impl<'d> Line<'d> {
             || value.starts_with(|c: char| c.is_ascii_digit())
         {
             let message = format!("a `=` is missing behind `{}`", key.name);
-            return Some(self.error(place, message, key.help(value)));
+            return Some(self.entry_error(place, message, (key, value)));
         }
         None
     }
@@ -246,8 +272,7 @@ impl<'d> Line<'d> {
             })
             .collect();
         let message = format!("`{c}` is no quote that TOML knows");
-        let help = key.help(straight.trim());
-        Some(self.error(at..at + c.len_utf8(), message, help))
+        Some(self.entry_error(at..at + c.len_utf8(), message, (key, straight.trim())))
     }
 
     /// Finds a value that needs quotes.
@@ -261,7 +286,7 @@ impl<'d> Line<'d> {
         };
         if let Some(meant) = meant.filter(|meant| *meant != word) {
             let message = format!("`{word}` is written `{meant}`");
-            return Some(self.error(place, message, key.help(meant)));
+            return Some(self.entry_error(place, message, (key, meant)));
         }
         if ["null", "nil", "None"].contains(&word) {
             let help = format!("leave `{}` out: what is not written is empty", key.name);
@@ -273,7 +298,7 @@ impl<'d> Line<'d> {
             return None;
         }
         let text = value.trim_end_matches([',', ';']).trim_matches('`');
-        Some(self.error(place, "a text needs quotes", key.help(text)))
+        Some(self.entry_error(place, "a text needs quotes", (key, text)))
     }
 
     /// Finds a quote that is not closed, or that closes the text too early.
@@ -290,11 +315,8 @@ impl<'d> Line<'d> {
         let Some(end) = closing(value, quote) else {
             let text = value[1..].trim_end_matches([',', ';']);
             let whole = format!("{quote}{text}{quote}");
-            return Some(self.error(
-                start..start + 1,
-                "this quote is not closed",
-                key.help(&whole),
-            ));
+            let message = "this quote is not closed";
+            return Some(self.entry_error(start..start + 1, message, (key, &whole)));
         };
         let behind = value[end + 1..].trim_start();
         let last = value.rfind(quote)?;
@@ -303,17 +325,16 @@ impl<'d> Line<'d> {
         }
         let other = if quote == '"' { '\'' } else { '"' };
         let (inner, tail) = (&value[1..last], &value[last + 1..]);
-        let help = if inner.contains(other) {
-            "write \\\" for a quote inside of a text in \"double quotes\"".to_owned()
-        } else {
-            key.help(&format!(
-                "{quote}{}{quote}{}",
-                inner.replace(quote, &other.to_string()),
-                tail.trim_end_matches([',', ';'])
-            ))
-        };
         let message = "the text ends at this quote, and something follows it";
-        Some(self.error(start + end..start + end + 1, message, help))
+        let place = start + end..start + end + 1;
+        if inner.contains(other) {
+            let help = "write \\\" for a quote inside of a text in \"double quotes\"";
+            return Some(self.error(place, message, help));
+        }
+        let (inner, tail) =
+            (inner.replace(quote, &other.to_string()), tail.trim_end_matches([',', ';']));
+        let written = format!("{quote}{inner}{quote}{tail}");
+        Some(self.entry_error(place, message, (key, &written)))
     }
 
     fn behind_value(&self, error: &SyntaxError, start: usize) -> Option<Diagnostic> {
@@ -323,7 +344,9 @@ impl<'d> Line<'d> {
             return None;
         }
         let message = format!("a line does not end with `{sign}`");
-        Some(self.error(at..at + 1, message, format!("remove the `{sign}`")))
+        let mistake = self.error(at..at + 1, message, format!("remove the `{sign}`"));
+        let place = mistake.place.clone();
+        Some(mistake.fix(place, ""))
     }
 
     fn escape(&self, error: &SyntaxError) -> Option<Diagnostic> {
@@ -336,7 +359,9 @@ impl<'d> Line<'d> {
         let help = format!(
             "write `\\\\{escaped}`, or put the text in 'single quotes', which have no escapes"
         );
-        Some(self.error(at..at + 1 + escaped.len_utf8(), message, help))
+        let mistake = self.error(at..at + 1 + escaped.len_utf8(), message, help);
+        let place = mistake.place.clone();
+        Some(mistake.fix(place, format!("\\\\{escaped}")))
     }
 
     /// Finds the bracket that opens a list or table which does not end.

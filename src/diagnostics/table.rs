@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Document, MISTAKES_MAX};
 pub use super::document::FILE_BYTES_MAX;
+use super::fix::{Fix, toml_string};
 use super::suggestion::nearest;
 use super::syntax::{self, SyntaxError};
 use crate::rate::Rate;
@@ -65,6 +66,24 @@ impl SpannedText {
         let start = self.text.floor_char_boundary(part.start);
         at + start..at + self.text.ceil_char_boundary(part.end).max(start)
     }
+
+    /// Returns the fix that writes another text in place of a part of this one.
+    pub fn replaced(&self, part: Range<usize>, by: &str) -> Option<Fix> {
+        if self.verbatim_at.is_some() && !by.contains(['"', '\'', '\\', '\n']) {
+            return Some(Fix { place: self.part(part), text: by.to_owned() });
+        }
+        let (before, after) = (self.text.get(..part.start)?, self.text.get(part.end..)?);
+        self.written(&format!("{before}{by}{after}"))
+    }
+
+    /// Returns the fix that writes another text in place of the whole.
+    pub fn written(&self, text: &str) -> Option<Fix> {
+        // A text in several lines would become one with `\n`, and one of the program's own has no
+        // place in the file.
+        let is_in_file = !self.place.is_empty();
+        (is_in_file && !text.contains('\n'))
+            .then(|| Fix { place: self.place.clone(), text: toml_string(text) })
+    }
 }
 
 /// One table of the file. A key counts as known once it was read; `finish` reports the others.
@@ -119,6 +138,14 @@ impl<'t> TomlTable<'t> {
             Some(value) if !value.get_ref().is_table() => value.span(),
             Some(_) | None => self.key_place(key),
         }
+    }
+
+    /// Returns where all of the key's value is written, of a table with a heading its key.
+    pub fn whole_value_place(&self, key: &str) -> Range<usize> {
+        let written = self.entries.get(key).map(Spanned::span);
+        let inline =
+            written.filter(|place| self.document.text.get(place.clone()).is_some_and(is_inline));
+        inline.unwrap_or_else(|| self.value_place(key))
     }
 
     /// Returns all entries in the order of the file, for tables with keys of the person's choice.
@@ -362,18 +389,27 @@ impl<'t> TomlTable<'t> {
     /// Reports every key that was not read, with the nearest known one as advice.
     pub fn finish(self, mistakes: &mut Diagnostics) {
         for key in self.unknown() {
-            let help = match nearest(key, self.known.iter().copied()) {
+            let place = self.key_place(key);
+            let mistake = Diagnostic::error(place.clone(), format!("unknown key `{key}`"));
+            let mistake = match nearest(key, self.known.iter().copied()) {
                 Some(known) => {
                     // It is there, under another name.
                     mistakes.retain(|mistake| !mistake.is_missing(known, &self.place));
-                    format!("did you mean `{known}`?")
+                    let fix = Fix { place, text: known.to_owned() };
+                    let is_free = !self.has(known);
+                    mistake
+                        .help(format!("did you mean `{known}`?"))
+                        .maybe_fix(is_free.then_some(fix))
                 }
-                None => format!("known here: {}", self.known.join(", ")),
+                None => mistake.help(format!("known here: {}", self.known.join(", "))),
             };
-            let mistake = Diagnostic::error(self.key_place(key), format!("unknown key `{key}`"));
-            mistakes.push(mistake.help(help));
+            mistakes.push(mistake);
         }
     }
+}
+
+fn is_inline(written: &str) -> bool {
+    written.starts_with('{')
 }
 
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -392,12 +428,14 @@ pub fn word<T: Copy>(
         return Some(*meaning);
     }
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    let help = match nearest(&text.text, known.iter().copied()) {
+    let meant = nearest(&text.text, known.iter().copied());
+    let help = match meant {
         Some(known) => format!("did you mean \"{known}\"?"),
         None => format!("write one of: {}", known.join(", ")),
     };
     let message = format!("unknown word \"{}\"", text.text);
-    mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
+    let fix = meant.and_then(|meant| text.written(meant));
+    mistakes.push(Diagnostic::error(text.place.clone(), message).help(help).maybe_fix(fix));
     None
 }
 

@@ -25,6 +25,12 @@ pub(crate) fn visible_json(text: &str) -> String {
     shown
 }
 
+/// Returns the text in one line, so that a text of a stranger cannot add lines that look like the
+/// program's own.
+pub(crate) fn in_one_line(text: &str) -> String {
+    visible(text.trim_end()).replace('\n', " ")
+}
+
 /// Returns whether a character controls a terminal: control characters, those that change the
 /// direction of the text (Unicode's `Bidi_Control`), and Unicode's line and paragraph separators.
 pub fn is_terminal_control(c: char) -> bool {

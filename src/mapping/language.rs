@@ -11,6 +11,7 @@ pub mod query;
 pub(crate) mod query_log;
 pub(crate) mod scope;
 pub(crate) mod steps;
+pub(crate) mod taken;
 pub(crate) mod template;
 pub(crate) mod validator;
 pub(crate) mod value;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod blocks;
+mod explained;
 mod forms;
 mod hostile;
 mod lookups;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::diagnostics::diagnostic::Document;
+use crate::diagnostics::fix_check::check_fixes;
 use crate::diagnostics::report::OutputStyle;
 use crate::diagnostics::table;
 use crate::event::{EventId, Headers};
@@ -24,8 +26,15 @@ fn document(text: &str) -> Document {
     Document { name: "m.toml".to_owned(), text: text.to_owned() }
 }
 
-/// Compiles a file, which may have `[answers]`.
+/// Compiles a file, which may have `[answers]`, and checks the corrections of its mistakes.
+#[track_caller]
 fn compile(text: &str) -> (Mapping, Diagnostics) {
+    let (mapping, mistakes) = compile_only(text);
+    check_fixes(text, &mistakes, |fixed| compile_only(fixed).1);
+    (mapping, mistakes)
+}
+
+fn compile_only(text: &str) -> (Mapping, Diagnostics) {
     let document = document(text);
     let mut mistakes = Diagnostics::new();
     let root = table::parse(&document, &mut mistakes);
@@ -59,6 +68,11 @@ fn event(event_type: Option<&str>) -> Event {
 
 fn apply(file: &str, payload: &Value) -> Result<MappedRequests, MappingError> {
     compile_valid(file).apply(&event(Some("note")), &payload.clone().into())
+}
+
+fn explain(file: &str, payload: &Value) -> Explanation {
+    let lines = LineIndex::of(file);
+    compile_valid(file).explain(&event(Some("note")), &payload.clone().into(), &lines)
 }
 
 /// Returns the requests as JSON.

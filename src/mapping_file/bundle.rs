@@ -15,6 +15,14 @@ const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"))
 // do not fill the program. A test demands the line of each new text, so the list is never behind.
 const DIGESTS: &str = include_str!("bundle/digests.txt");
 
+/// Where a mapping file was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Disk,
+    /// It is part of the program.
+    Bundled,
+}
+
 /// How the text of a file compares with the bundled file of its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopyState {

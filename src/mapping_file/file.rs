@@ -5,20 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
+pub use super::bundle::Origin;
 use super::bundle::{self, CopyState};
 pub use super::export_columns::{ExportColumns, Heading};
 pub use super::import_rules::{ColumnsError, ExportRecord, ImportRules};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
+use super::sample_folder::SampleFolder;
 use super::secrets::{SecretLack, SecretLookup, SecretNote};
 use super::{sample, secrets};
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
+use crate::diagnostics::line_index::LineIndex;
 use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{self, Diagnostics, SpannedText, TomlTable};
 use crate::diagnostics::visible;
-use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
-use crate::file;
+use crate::event::{DEFAULT_DESTINATION, Event, SourceName, TypePattern};
 use crate::intake::handshake::{self, HandshakeRule};
 use crate::intake::payload::{DecodeError, PayloadLimits};
 use crate::intake::provider::Provider;
@@ -27,17 +30,9 @@ use crate::intake::registry::SourceStatus;
 use crate::intake::setup::PendingSetup;
 use crate::intake::signature::Signature;
 use crate::intake::source::{Source, ValueLookup};
-use crate::mapping::{self, AnswerRules, Extractor, Mapping, Patterns};
+use crate::mapping::{self, AnswerRules, Explanation, Extractor, Mapping, Patterns};
 use crate::rate::Rate;
 use crate::secret::{Environment, PurposedSecret, Secret, SecretPurpose};
-
-/// Where a mapping file was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    Disk,
-    /// It is part of the program.
-    Bundled,
-}
 
 /// Content of one mapping file, with its mistakes.
 #[derive(Debug)]
@@ -59,14 +54,13 @@ pub struct MappingFile {
     pub title: Option<String>,
     /// The secrets that it names and no other file claims, in their order.
     pub secrets: Vec<Secret>,
+    /// Where the files of its tests are.
+    samples: SampleFolder,
     /// Notes on secrets that are missing or cannot be used.
     secret_notes: Vec<SecretNote>,
     /// File for the secret that the provider will send in a handshake.
     awaited_secret: Option<PathBuf>,
 }
-
-/// Size of a test's file; the limits of intake apply in addition.
-const SAMPLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Parsed content of the file.
 struct ParsedFile {
@@ -130,6 +124,7 @@ impl MappingFile {
             source: source.filter(|_| usable).map(Arc::new),
             destination: parsed.destination,
             tests: parsed.tests,
+            samples: SampleFolder::BesideFile,
             import: parsed.import,
             setup: parsed.provider.setup,
             title: parsed.provider.title,
@@ -147,15 +142,26 @@ impl MappingFile {
     ) -> MappingFile {
         let known: Vec<&str> = known.into_iter().collect();
         if let Some(named) = self.destination.as_ref().filter(|it| !known.contains(&&*it.text)) {
-            let help = match nearest(&named.text, known.iter().copied()) {
+            let meant = nearest(&named.text, known.iter().copied());
+            let help = match meant {
                 Some(name) => format!("did you mean \"{name}\"?"),
                 None => format!("relay.toml has: {}", known.join(", ")),
             };
             let message = format!("there is no destination `{}`", named.text);
-            self.mistakes.push(Diagnostic::error(named.place.clone(), message).help(help));
+            let fix = meant.and_then(|meant| named.written(meant));
+            let mistake = Diagnostic::error(named.place.clone(), message);
+            self.mistakes.push(mistake.help(help).maybe_fix(fix));
             diagnostic::limit(&self.document, &mut self.mistakes);
             self.source = None;
         }
+        self
+    }
+
+    /// Reads the files of its tests from `samples` in this folder and from the program, and from
+    /// nowhere else: for texts of callers of the API.
+    #[must_use]
+    pub fn with_samples_of(mut self, folder: Option<&Path>) -> MappingFile {
+        self.samples = SampleFolder::Only(folder.map(Path::to_owned));
         self
     }
 
@@ -176,6 +182,11 @@ impl MappingFile {
         now: Timestamp,
     ) -> Option<Result<SampleEvents, DecodeError>> {
         Some(sample::events(self.source.as_ref()?, sample, limits, now))
+    }
+
+    /// Maps one event, and explains how each value was found.
+    pub fn explain(&self, event: &Event, payload: &Arc<Value>) -> Explanation {
+        self.mapping.explain(event, payload, &LineIndex::of(&self.document.text))
     }
 
     /// Returns the state of the source. A pending set-up is a new one at each call.
@@ -261,17 +272,8 @@ impl MappingFile {
     /// Reads a payload or expectation of a test by its path relative to the mapping file. What is
     /// not in the folder is read from the program.
     pub(crate) fn test_file(&self, path: &str) -> Result<Vec<u8>, String> {
-        let bundled = bundle::text(path).map(|text| text.as_bytes().to_vec());
-        if self.origin == Origin::Bundled {
-            return bundled.ok_or(format!("{path}: no such file in the program"));
-        }
-        let folder = Path::new(&self.document.name).parent().unwrap_or(Path::new(""));
-        let full = folder.join(path);
-        // Only if there is no such file: one that cannot be read is a mistake.
-        match bundled {
-            Some(bundled) if !full.exists() && !full.is_symlink() => Ok(bundled),
-            _ => file::read_regular(&full, SAMPLE_BYTES_MAX).map_err(|error| error.to_string()),
-        }
+        let samples = if self.is_bundled() { &SampleFolder::Program } else { &self.samples };
+        samples.read(path, &self.document.name)
     }
 
     /// Returns a note if a file of the folder is an unchanged copy of an earlier bundled file.
@@ -448,14 +450,16 @@ fn check_provider(name: &SpannedText, mistakes: &mut Diagnostics) {
     if Provider::builtin(&name.text).is_some() {
         return;
     }
-    let help = match nearest(&name.text, Provider::names()) {
+    let meant = nearest(&name.text, Provider::names());
+    let help = match meant {
         Some(name) => format!("did you mean \"{name}\"?"),
         None => "`savio-relay providers` lists them; for another tool write [signature] and \
                  [event] instead"
             .to_owned(),
     };
     let message = format!("unknown provider `{}`", name.text);
-    mistakes.push(Diagnostic::error(name.place.clone(), message).help(help));
+    let fix = meant.and_then(|meant| name.written(meant));
+    mistakes.push(Diagnostic::error(name.place.clone(), message).help(help).maybe_fix(fix));
 }
 
 fn has_sender(file: &mut TomlTable<'_>) -> bool {
@@ -485,7 +489,8 @@ fn field(
         // Of one id, all events but the first would be repeats.
         let message = format!("every event would have the text `{}` here", text.text);
         let help = format!("write \"$.{}\" to look it up in the payload", text.text.trim());
-        mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
+        let fix = text.written(&format!("$.{}", text.text.trim()));
+        mistakes.push(Diagnostic::error(text.place.clone(), message).help(help).maybe_fix(fix));
     }
     let members = extractor.members();
     let select = move |payload: &_, headers: &_| extractor.select(payload, headers);

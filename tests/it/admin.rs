@@ -2,6 +2,7 @@
 
 mod bounds;
 mod changes;
+mod check;
 mod described;
 mod random;
 mod refusals;
@@ -211,6 +212,7 @@ async fn every_route_answers_as_described() {
         json!({ "mapping": MAPPING.replace("$.text", "$.email") }),
         json!({ "mapping": "[[feedback]]" }),
         json!({ "mapping": "[[feedback]]", "event": held }),
+        json!({ "mapping": MAPPING, "source": "form" }),
         json!({ "nonce": "0".repeat(32), "secrets": [{ "purpose": "admin.token", "fingerprint": "0" }] }),
         json!({ "unknown": 1 }),
     ];
@@ -418,6 +420,9 @@ async fn unsaved_mapping_is_previewed() {
     let explained = mapped["explain"].as_array().unwrap();
     let email = explained.iter().find(|it| it["field"] == "feedback[0].person_email").unwrap();
     assert_eq!((&email["query"], &email["value"]), (&json!("$.mail"), &json!("a@b.example")));
+    assert_eq!(email["nodes"], json!(["$['mail']"]));
+    let place = ["line", "column", "end_line", "end_column"].map(|key| email[key].clone());
+    assert_eq!(place, [8, 28, 8, 36].map(|at| json!(at)));
     assert_eq!(email["tried"][0], json!({ "query": "$.email", "gave": "nothing" }));
     let wrong = "provider = \"form\"\nsecrets = [\"env:S\"]\n[[feedback]]\nproblm = \"$.text\"\n";
     let answer = preview(json!({ "mapping": wrong, "payload": {} })).await;

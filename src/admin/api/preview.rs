@@ -17,9 +17,10 @@ use crate::admin::params::{JsonBody, no_event};
 use crate::admin::state::AdminState;
 use crate::clock;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::view::DiagnosticView;
 use crate::event::{Event, EventId, Request, SourceName};
 use crate::intake::payload::PayloadLimits;
-use crate::mapping::FieldTrace;
+use crate::mapping::{AnswerTrace, FieldTrace};
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::parse_memory::{NoMemory, bytes_to_reserve};
 
@@ -53,6 +54,8 @@ pub(crate) struct PreviewResult {
     requests: Vec<Request>,
     /// For each field, the query or template that gave its value, and all that were tried.
     explain: Vec<FieldTrace>,
+    /// Answers of the form, if the mapping has `[answers]`, at most 500 of an event.
+    answers: Vec<AnswerTrace>,
     /// Fields that were left out, and why.
     notes: Vec<String>,
     /// Reason why there are no requests, or not all.
@@ -62,17 +65,6 @@ pub(crate) struct PreviewResult {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PreviewErrors {
     pub(super) mistakes: Vec<DiagnosticView>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct DiagnosticView {
-    /// Line, from 1.
-    line: usize,
-    /// Column in characters, from 1.
-    column: usize,
-    message: String,
-    /// Text to write instead.
-    help: Option<String>,
 }
 
 /// The payload or event to map.
@@ -170,8 +162,9 @@ fn run(document: Document, input: PreviewInput, limits: &PayloadLimits) -> Previ
 
 impl PreviewResult {
     fn add(&mut self, file: &MappingFile, event: &Event, payload: &Arc<Value>) {
-        let explanation = file.mapping.explain(event, payload);
+        let explanation = file.explain(event, payload);
         self.explain.extend(explanation.fields);
+        self.answers.extend(explanation.answers);
         match explanation.mapped {
             Some(Ok(mapped)) => {
                 self.requests.extend(mapped.requests);
@@ -188,14 +181,7 @@ impl PreviewResult {
 }
 
 pub(super) fn errors(file: &MappingFile) -> Vec<DiagnosticView> {
-    let view = |mistake: &Diagnostic| {
-        let (line, column) = mistake.line_and_column(&file.document);
-        DiagnosticView {
-            line,
-            column,
-            message: mistake.message.clone(),
-            help: mistake.help.clone(),
-        }
-    };
-    file.mistakes.iter().filter(|mistake| mistake.is_error()).map(view).collect()
+    let errors: Vec<Diagnostic> =
+        file.mistakes.iter().filter(|mistake| mistake.is_error()).cloned().collect();
+    DiagnosticView::all(&file.document, &errors)
 }

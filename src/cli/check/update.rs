@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::test_run::ChangedTest;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::Diagnostics;
 use crate::event::Request;
 use crate::file;
+use crate::mapping_file::test_run::ChangedTest;
 
 /// The files that were written by one command.
 #[derive(Debug, Default)]

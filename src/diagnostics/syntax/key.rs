@@ -24,21 +24,29 @@ impl<'l> EntryKey<'l> {
         (length > 0).then(|| EntryKey { name: &rest[..length], start, end: start + length })
     }
 
-    /// Returns the line to write, with the value in quotes if it needs them.
+    /// Returns the advice to write the key with this value.
     pub(super) fn help(&self, value: &str) -> String {
+        match self.entry(value) {
+            Some(entry) => format!("write {entry}"),
+            None => format!("write {} = \"…\"", self.name),
+        }
+    }
+
+    /// Returns the entry to write, with the value in quotes if it needs them; `None` if it has none
+    /// or if that may be a secret, which no message repeats.
+    pub(super) fn entry(&self, value: &str) -> Option<String> {
         let name = self.name;
-        // The value may be a secret, which no message repeats.
         if value.is_empty() || name.split('.').any(resembles_secret) {
-            return format!("write {name} = \"…\"");
+            return None;
         }
         let is_quoted = value.starts_with(['"', '\'', '['])
             || value.starts_with('{') && !value.starts_with("{{") && !value.starts_with("{%");
         let is_literal =
             value == "true" || value == "false" || value.parse::<f64>().is_ok_and(f64::is_finite);
         if is_quoted || is_literal {
-            return format!("write {name} = {value}");
+            return Some(format!("{name} = {value}"));
         }
         let quote = if value.contains('"') { '\'' } else { '"' };
-        format!("write {name} = {quote}{value}{quote}")
+        Some(format!("{name} = {quote}{value}{quote}"))
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the remedies for text that is not TOML.
 
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::fix_check::check_fixes;
 use crate::diagnostics::report::{OutputStyle, show};
 use crate::diagnostics::table;
 
@@ -141,5 +142,11 @@ fn mistakes(line: &str) -> (String, Vec<Diagnostic>) {
     let document = Document { name: "m.toml".into(), text: text.clone() };
     let mut found = Vec::new();
     table::parse(&document, &mut found);
+    check_fixes(&text, &found, |fixed| {
+        let document = Document { name: "m.toml".into(), text: fixed.to_owned() };
+        let mut found = Vec::new();
+        table::parse(&document, &mut found);
+        found
+    });
     (text, found)
 }

@@ -1,23 +1,27 @@
 //! Value of a mapping file: a query, a template, a literal, alternatives, or a table of steps.
 
+use std::ops::Range;
+
 use super::item_values::ItemValues;
 use super::query::Query;
 use super::query_log::QueryLog;
 use super::steps::ValueSteps;
 use super::template::Template;
-use super::value::{Cardinality, Scalar, ScalarList, ValueError};
+use super::value::{Cardinality, Scalar, ScalarList, SpannedScalar, ValueError};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Expression {
     Query {
         query: Query,
         written: String,
+        place: Range<usize>,
     },
     Template {
         template: Template,
         written: String,
+        place: Range<usize>,
     },
-    Literal(Scalar),
+    Literal(SpannedScalar),
     /// An empty literal.
     Nothing,
     Alternatives(Vec<Expression>),
@@ -69,25 +73,27 @@ impl Expression {
         log: &mut QueryLog,
     ) -> Result<Vec<Scalar>, ValueError> {
         match self {
-            Expression::Query { query, written } => {
-                let found = view.scope.nodes(query).and_then(|values| match cardinality {
-                    Cardinality::One | Cardinality::Many => ScalarList::of_json(values),
-                    Cardinality::Answer => ScalarList::of_answer(values),
-                });
-                let found = found.and_then(|nodes| view.scope.event_scope.charge(nodes));
-                log.add(written, &found);
-                found
+            Expression::Query { query, written, place } => {
+                let scope = view.scope.event_scope;
+                log.evaluate((written, place), &scope.taken, || {
+                    let values = view.scope.nodes(query)?;
+                    scope.taken.add(&values);
+                    let nodes = match cardinality {
+                        Cardinality::One | Cardinality::Many => ScalarList::of_json(values),
+                        Cardinality::Answer => ScalarList::of_answer(values),
+                    };
+                    scope.charge(nodes?)
+                })
             }
-            Expression::Template { template, written } => {
-                let found = view.templates.nodes(template, &view.scope);
-                let found = found.and_then(|nodes| view.scope.event_scope.charge(nodes));
-                log.add(written, &found);
-                found
+            Expression::Template { template, written, place } => {
+                let scope = view.scope.event_scope;
+                log.evaluate((written, place), &scope.taken, || {
+                    scope.charge(view.templates.nodes(template, &view.scope)?)
+                })
             }
             Expression::Literal(literal) => {
-                let found = Ok(vec![literal.clone()]);
-                log.add(&literal.text(), &found);
-                found
+                log.add_literal(literal);
+                Ok(vec![literal.value.clone()])
             }
             Expression::Nothing => Ok(Vec::new()),
             Expression::Alternatives(alternatives) => {
@@ -101,8 +107,13 @@ impl Expression {
                 Ok(all)
             }
             Expression::Table { from, steps } => {
+                let before = log.len();
                 let found = from.nodes(view, cardinality, log)?;
-                steps.finished(steps.changed(found, cardinality)?, log)
+                let changed = steps.changed(found, cardinality)?;
+                if changed.is_empty() {
+                    log.unused_from(before);
+                }
+                steps.finished(changed, log)
             }
         }
     }
@@ -124,10 +135,15 @@ impl Expression {
             _ => return self.nodes(view, Cardinality::One, log).map(ValidNodes::from),
         };
         let mut refused = None;
+        let first = log.len();
         for alternative in alternatives {
+            let own = log.len();
             match alternative.valid_nodes(view, check, log) {
                 Ok(found) if found.nodes.is_empty() => {}
-                Ok(found) if check(&found.nodes).is_ok() => return Ok(found),
+                Ok(found) if check(&found.nodes).is_ok() => {
+                    log.unused_between(first, own);
+                    return Ok(found);
+                }
                 // The first refusal becomes the note: it is that of the preferred value.
                 other => drop(refused.get_or_insert(other)),
             }
@@ -149,6 +165,7 @@ fn table_nodes(
     };
     // Each alternative is judged by what would be sent: after markup, map, join and max.
     let is_valid = |found: &[Scalar]| check(&changed(found)?);
+    let before = log.len();
     let found = from.valid_nodes(view, &is_valid, log);
     let value = found.and_then(|found| {
         let nodes = changed(&found.nodes)?;
@@ -166,5 +183,6 @@ fn table_nodes(
         },
         Err(failure) => Some(failure.clone()),
     };
+    log.unused_from(before);
     Ok(ValidNodes { nodes: steps.finished(Vec::new(), log)?, replaced })
 }

@@ -18,16 +18,20 @@ pub(super) fn foreign_syntax(text: &SpannedText) -> Option<Diagnostic> {
     let written = text.text.trim();
     if is_expression(written) && !written.contains("  ") {
         let message = "an expression without braces is sent as it is written";
-        let help = format!("write \"{{{{ {} }}}}\"", written.replace('"', "'"));
-        return Some(Diagnostic::warning(text.place.clone(), message).help(help));
+        let template = format!("{{{{ {} }}}}", written.replace('"', "'"));
+        let warning = Diagnostic::warning(text.place.clone(), message);
+        let fix = text.written(&template);
+        return Some(warning.help(format!("write \"{template}\"")).maybe_fix(fix));
     }
     let found = placeholder(&text.text)
         .or_else(|| single_braces(&text.text))
         .or_else(|| query(&text.text))?;
     let (part, inner) = found;
-    let help = format!("write {{{{ {} }}}}", in_payload(inner));
+    let template = format!("{{{{ {} }}}}", in_payload(inner));
     let message = format!("`{}` is sent as it is written", &text.text[part.clone()]);
-    Some(Diagnostic::warning(text.part(part), message).help(help))
+    let fix = is_path(inner).then(|| text.replaced(part.clone(), &template)).flatten();
+    let warning = Diagnostic::warning(text.part(part), message);
+    Some(warning.help(format!("write {template}")).maybe_fix(fix))
 }
 
 type Found<'t> = (std::ops::Range<usize>, &'t str);
@@ -77,13 +81,18 @@ fn query(text: &str) -> Option<Found<'_>> {
 
 /// Returns the expression for what another language looks up by this text.
 pub(super) fn in_payload(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_.[]'".contains(c);
-    let path = text.trim_start_matches(['$', '.', '@']);
     if is_expression(text) || text.starts_with("item.") {
         text.to_owned()
-    } else if path.is_empty() || !path.chars().all(is_plain) {
-        "payload.name".to_owned()
+    } else if is_path(text) {
+        format!("payload.{}", text.trim_start_matches(['$', '.', '@']))
     } else {
-        format!("payload.{path}")
+        "payload.name".to_owned()
     }
+}
+
+/// Returns whether the text names what it looks up, and nothing else.
+pub(super) fn is_path(text: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || "_.[]'".contains(c);
+    let path = text.trim_start_matches(['$', '.', '@']);
+    !path.is_empty() && path.chars().all(is_plain) && !path.contains("..")
 }

@@ -8,6 +8,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use minijinja::Value as Shared;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
+use super::taken::{NodePlace, StandIns, TakenNodes};
 use super::value::{Scalar, joined};
 
 /// Answers of one form: printed as a paragraph for each question and its answer, looked up by
@@ -20,6 +21,7 @@ pub(crate) struct FormAnswers {
     printed_bytes: usize,
     /// Answers that could not be read.
     pub(crate) notes: Vec<String>,
+    taken: TakenNodes,
 }
 
 /// Positions of the answers by what they can be looked up by.
@@ -40,18 +42,41 @@ pub(crate) struct Question {
 struct QuestionAnswer {
     question: Question,
     nodes: Vec<Scalar>,
+    /// Values of the payload that it was read from; none if nothing is recorded.
+    places: Vec<NodePlace>,
 }
 
 impl FormAnswers {
-    pub(crate) fn add(&mut self, question: Question, nodes: Vec<Scalar>) {
+    /// Returns a list without answers, whose lookups are recorded in `taken`.
+    pub(crate) fn recorded_in(taken: &TakenNodes) -> FormAnswers {
+        FormAnswers { taken: taken.clone(), ..FormAnswers::default() }
+    }
+
+    pub(crate) fn add(&mut self, question: Question, nodes: Vec<Scalar>, places: Vec<NodePlace>) {
         // The size of a node also covers the line ends and commas between answers.
         let answer: usize = nodes.iter().map(Scalar::bytes).sum();
         self.printed_bytes += question.text.len() + answer;
-        self.answers.push(QuestionAnswer { question, nodes });
+        self.answers.push(QuestionAnswer { question, nodes, places });
     }
 
     pub(crate) fn printed_bytes(&self) -> usize {
         self.printed_bytes
+    }
+
+    /// Replaces places in what stands in for the payload by those in the payload.
+    pub(crate) fn move_places(&mut self, stand_ins: &StandIns) {
+        self.answers.iter_mut().for_each(|answer| stand_ins.replace(&mut answer.places));
+    }
+
+    /// Returns each question with its answer in one text, and the places that it was read from.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, String, &[NodePlace])> {
+        self.answers
+            .iter()
+            .map(|answer| (&*answer.question.text, joined(&answer.nodes, ", "), &*answer.places))
+    }
+
+    fn record(&self, answer: &QuestionAnswer) {
+        self.taken.add_places(answer.places.iter().cloned());
     }
 
     fn find(&self, name: &str) -> Option<&QuestionAnswer> {
@@ -97,6 +122,7 @@ impl fmt::Display for FormAnswers {
             if !answer.question.text.is_empty() {
                 writeln!(formatter, "{}", answer.question.text)?;
             }
+            self.record(answer);
             formatter.write_str(&joined(&answer.nodes, ", "))?;
         }
         Ok(())
@@ -133,9 +159,12 @@ impl Object for FormAnswers {
 
     fn get_value(self: &Arc<Self>, key: &Shared) -> Option<Shared> {
         if let Some(name) = key.as_str() {
-            return self.find(name).map(QuestionAnswer::shared);
+            let answer = self.find(name)?;
+            self.record(answer);
+            return Some(answer.shared());
         }
         let answer = self.answers.get(key.as_usize()?)?;
+        self.record(answer);
         let text = joined(&answer.nodes, ", ");
         Some(Shared::from_pairs([("question", answer.question.text.clone()), ("answer", text)]))
     }

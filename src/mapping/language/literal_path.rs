@@ -31,7 +31,8 @@ impl WrittenLiteral {
         } else {
             format!("write \"{query}\" to look it up in the payload")
         };
-        Some(Diagnostic::warning(self.text.place.clone(), message).help(help))
+        let fix = self.text.written(&query);
+        Some(Diagnostic::warning(self.text.place.clone(), message).help(help).maybe_fix(fix))
     }
 }
 

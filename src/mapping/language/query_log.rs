@@ -1,9 +1,12 @@
 //! Log of the queries and templates that a value evaluated: kept for an explanation, else empty.
 
+use std::ops::Range;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::value::{Scalar, ValueError, joined};
+use super::taken::{NodePlace, TakenNodes};
+use super::value::{Scalar, SpannedScalar, ValueError, joined};
 
 /// Characters of a value that an explanation shows.
 const SHOWN_MAX: usize = 200;
@@ -25,10 +28,21 @@ pub enum QueryResult {
     Failure(String),
 }
 
+/// One entry of a log, with what the value of the field was taken from.
+#[derive(Debug)]
+pub(crate) struct LoggedQuery {
+    pub(crate) trace: QueryTrace,
+    /// Place in the mapping file.
+    pub(crate) place: Range<usize>,
+    pub(crate) nodes: Vec<NodePlace>,
+    /// Whether the field's value is made of it.
+    pub(crate) is_used: bool,
+}
+
 /// Queries and templates that one field evaluated.
 #[derive(Debug, Default)]
 pub(crate) struct QueryLog {
-    kept: Option<Vec<QueryTrace>>,
+    kept: Option<Vec<LoggedQuery>>,
 }
 
 impl QueryLog {
@@ -37,31 +51,76 @@ impl QueryLog {
         QueryLog { kept: Some(Vec::new()) }
     }
 
-    pub(crate) fn into_traces(self) -> Vec<QueryTrace> {
+    pub(crate) fn into_entries(self) -> Vec<LoggedQuery> {
         self.kept.unwrap_or_default()
     }
 
-    pub(crate) fn add(&mut self, written: &str, found: &Result<Vec<Scalar>, ValueError>) {
-        let Some(kept) = &mut self.kept else {
-            return;
-        };
+    /// Evaluates a query or template, and adds it.
+    pub(crate) fn evaluate(
+        &mut self,
+        (written, place): (&str, &Range<usize>),
+        taken: &TakenNodes,
+        evaluate: impl FnOnce() -> Result<Vec<Scalar>, ValueError>,
+    ) -> Result<Vec<Scalar>, ValueError> {
+        if self.kept.is_none() {
+            return evaluate();
+        }
+        let (found, nodes) = taken.during(evaluate);
+        self.add((written, place), &found, nodes);
+        found
+    }
+
+    pub(crate) fn add_literal(&mut self, literal: &SpannedScalar) {
+        if self.kept.is_some() {
+            let found = Ok(vec![literal.value.clone()]);
+            self.add((&literal.value.text(), &literal.place), &found, Vec::new());
+        }
+    }
+
+    pub(crate) fn add_default(&mut self, default: &SpannedScalar) {
+        if self.kept.is_some() {
+            let found = Ok(vec![default.value.clone()]);
+            self.add(("default", &default.place), &found, Vec::new());
+        }
+    }
+
+    fn add(
+        &mut self,
+        (written, place): (&str, &Range<usize>),
+        found: &Result<Vec<Scalar>, ValueError>,
+        nodes: Vec<NodePlace>,
+    ) {
         let gave = match found {
             Ok(nodes) if nodes.is_empty() => QueryResult::Nothing,
             Ok(nodes) => QueryResult::Value(shortened(&joined(nodes, ", "))),
             Err(failure) => QueryResult::Failure(failure.0.clone()),
         };
-        kept.push(QueryTrace { query: written.to_owned(), gave });
+        let is_used = matches!(gave, QueryResult::Value(_));
+        let trace = QueryTrace { query: written.to_owned(), gave };
+        let entry = LoggedQuery { trace, place: place.clone(), nodes, is_used };
+        self.kept.get_or_insert_default().push(entry);
     }
 
-    pub(crate) fn add_default(&mut self, default: &Scalar) {
-        if let Some(kept) = &mut self.kept {
-            let gave = QueryResult::Value(shortened(&default.text()));
-            kept.push(QueryTrace { query: "default".to_owned(), gave });
-        }
+    /// Returns the number of entries so far.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Notes that the entries from this one on gave nothing that the value is made of.
+    pub(crate) fn unused_from(&mut self, first: usize) {
+        let entries = self.kept.iter_mut().flatten().skip(first);
+        entries.for_each(|entry| entry.is_used = false);
+    }
+
+    /// Notes that of the entries from `first` on only those from `used` on gave the value.
+    pub(crate) fn unused_between(&mut self, first: usize, used: usize) {
+        let entries = self.kept.iter_mut().flatten().take(used).skip(first);
+        entries.for_each(|entry| entry.is_used = false);
     }
 }
 
-fn shortened(text: &str) -> String {
+/// Returns the beginning of a long text.
+pub(crate) fn shortened(text: &str) -> String {
     if text.chars().nth(SHOWN_MAX).is_none() {
         return text.to_owned();
     }

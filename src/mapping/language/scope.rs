@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::form_answers::FormAnswers;
 use super::query::{BudgetExceeded, Condition, Query};
+use super::taken::TakenNodes;
 use super::value::{Scalar, ValueError};
 use crate::event::{Event, Headers};
 
@@ -53,6 +54,8 @@ pub(crate) struct Scope<'a> {
     item_bytes: Cell<Option<usize>>,
     collected: OnceCell<Result<Arc<FormAnswers>, ValueError>>,
     pub(crate) shared: TemplateValues,
+    /// What the values take of the payload, for an explanation.
+    pub(crate) taken: TakenNodes,
 }
 
 /// Parts of an event in the form of templates, each made when the first template needs it.
@@ -76,6 +79,7 @@ impl<'a> Scope<'a> {
             item_bytes: Cell::new(None),
             collected: OnceCell::new(),
             shared: TemplateValues::default(),
+            taken: TakenNodes::default(),
         }
     }
 
@@ -83,10 +87,11 @@ impl<'a> Scope<'a> {
         event: &'a Event,
         payload: &'a Arc<Value>,
         answers: Option<&'a dyn AnswerSource>,
+        taken: TakenNodes,
     ) -> Scope<'a> {
         let shared =
             TemplateValues { json: Arc::clone(payload).into(), ..TemplateValues::default() };
-        Scope { event: Some(event), answers, shared, ..Scope::new(payload, &event.headers) }
+        Scope { event: Some(event), answers, shared, taken, ..Scope::new(payload, &event.headers) }
     }
 
     /// Returns the payload in the form of templates: shared for an event, copied otherwise.
@@ -99,7 +104,9 @@ impl<'a> Scope<'a> {
         let Some(answers) = self.answers else {
             return Ok(None);
         };
-        self.collected.get_or_init(|| answers.collect(self).map(Arc::new)).clone().map(Some)
+        // What is read here belongs to the answers, and not to the template that looks one up first.
+        let collect = || self.taken.during(|| answers.collect(self).map(Arc::new)).0;
+        self.collected.get_or_init(collect).clone().map(Some)
     }
 
     /// Returns notes on answers that could not be read.

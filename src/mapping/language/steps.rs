@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use super::query_log::QueryLog;
-use super::value::{Cardinality, Scalar, ScalarList, ValueError, joined};
+use super::value::{Cardinality, Scalar, ScalarList, SpannedScalar, ValueError, joined};
 use crate::mapping::markup::{html_to_text, slack_to_text};
 use crate::mapping::result::LinkMode;
 
@@ -13,7 +13,7 @@ pub(crate) struct ValueSteps {
     pub(super) markup: Option<Markup>,
     pub(super) map: Option<HashMap<String, Scalar>>,
     pub(super) join: Option<String>,
-    pub(super) default: Option<Scalar>,
+    pub(super) default: Option<SpannedScalar>,
     pub(super) number: bool,
     /// Characters, including the ellipsis.
     pub(super) max: Option<NonZeroUsize>,
@@ -57,7 +57,7 @@ impl ValueSteps {
             && let Some(default) = &self.default
         {
             log.add_default(default);
-            nodes.push(default.clone());
+            nodes.push(default.value.clone());
         }
         nodes.into_iter().map(|node| self.finish(node)).collect()
     }

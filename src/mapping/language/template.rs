@@ -257,7 +257,9 @@ fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError>
     let scope = view.event_scope;
     for variable in uses {
         let value = match variable {
-            Variable::Payload => share(&scope.json(), &scope.budget),
+            Variable::Payload => {
+                share(&scope.json(), &scope.budget, scope.taken.origin(scope.payload))
+            }
             Variable::Headers => scope.shared.headers.get_or_init(|| headers(view)).clone(),
             Variable::Event => scope.shared.event.get_or_init(|| event(view)).clone(),
             Variable::Answers => scope.form_answers()?.map_or(Value::UNDEFINED, |collected| {
@@ -265,7 +267,8 @@ fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError>
             }),
             Variable::Item => {
                 let item = view.item_json()?;
-                item.map_or(Value::UNDEFINED, |item| share(&item, &scope.budget))
+                let origin = view.item.and_then(|item| scope.taken.origin(item));
+                item.map_or(Value::UNDEFINED, |item| share(&item, &scope.budget, origin))
             }
             Variable::Jsonpath => {
                 variables.push((ROOTS, roots(view)?));
@@ -279,7 +282,14 @@ fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError>
 
 fn roots(view: &ItemScope<'_>) -> Result<Value, ValueError> {
     let (payload, item) = (view.event_scope.json(), view.item_json()?);
-    Ok(Value::from_object(QueryRoots { payload, item, budget: view.event_scope.budget.clone() }))
+    let scope = view.event_scope;
+    Ok(Value::from_object(QueryRoots {
+        payload,
+        item,
+        budget: scope.budget.clone(),
+        payload_origin: scope.taken.origin(scope.payload),
+        item_origin: view.item.and_then(|item| scope.taken.origin(item)),
+    }))
 }
 
 fn headers(view: &ItemScope<'_>) -> Value {

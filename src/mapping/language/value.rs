@@ -1,5 +1,7 @@
 //! Nodes that a value evaluates to: each a text, a number or a boolean, none of them empty.
 
+use std::ops::Range;
+
 use serde_json::{Number, Value};
 
 use crate::event::NUL;
@@ -24,6 +26,13 @@ pub(crate) enum Scalar {
     Text(String),
     Number(Number),
     Boolean(bool),
+}
+
+/// A value that is written in the file, and its place there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SpannedScalar {
+    pub(crate) value: Scalar,
+    pub(crate) place: Range<usize>,
 }
 
 /// Number of nodes that a field or answer accepts.

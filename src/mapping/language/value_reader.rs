@@ -8,13 +8,13 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::expression::Expression;
-use super::foreign_syntax::{foreign_syntax, in_payload};
+use super::foreign_syntax::{foreign_syntax, in_payload, is_path};
 use super::literal_path::WrittenLiteral;
 use super::query::{Query, QueryError};
 use super::steps::{Markup, ValueSteps};
 use super::template::{self, Templates, Variable};
 use super::validator::Validator;
-use super::value::Scalar;
+use super::value::{Scalar, SpannedScalar};
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, as_text, word, wrong_type};
@@ -78,9 +78,14 @@ impl<'r> ValueReader<'r> {
         match value.get_ref() {
             DeValue::String(_) => as_text(self.document, value).and_then(|text| self.text(&text)),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
-                self.sent_literal(key, value).map(Expression::Literal)
+                let place = value.span();
+                let literal = self.sent_literal(key, value)?;
+                Some(Expression::Literal(SpannedScalar { value: literal, place }))
             }
-            DeValue::Datetime(time) => Some(Expression::Literal(Scalar::Text(time.to_string()))),
+            DeValue::Datetime(time) => {
+                let literal = Scalar::Text(time.to_string());
+                Some(Expression::Literal(SpannedScalar { value: literal, place: value.span() }))
+            }
             DeValue::Array(items) => self.alternatives(key, items, value.span()),
             DeValue::Table(entries) => {
                 let table = TomlTable::new(self.document, entries, value.span());
@@ -93,11 +98,16 @@ impl<'r> ValueReader<'r> {
         if self.is_query(&text.text) {
             let query = self.query(text)?;
             self.warn_of_several(text, &query);
-            return Some(Expression::Query { query, written: text.text.clone() });
+            let (written, place) = (text.text.clone(), text.place.clone());
+            return Some(Expression::Query { query, written, place });
         }
         if !["{{", "{%", "{#"].iter().any(|open| text.text.contains(open)) {
             let literal = template::literal(&text.text);
-            if let Some(warning) = foreign_syntax(text) {
+            if let Some(mut warning) = foreign_syntax(text) {
+                // Without [answers] the template would be another mistake.
+                let has_answers = self.known.contains(&Variable::Answers);
+                warning.fix =
+                    warning.fix.filter(|fix| has_answers || !fix.text.contains("answers"));
                 self.mistakes.push(warning);
             } else if literal.is_some() {
                 self.literals
@@ -106,7 +116,9 @@ impl<'r> ValueReader<'r> {
             if let Some(literal) = &literal {
                 self.warn_of_refused(literal, text.place.clone());
             }
-            return Some(literal.map_or(Expression::Nothing, Expression::Literal));
+            return Some(literal.map_or(Expression::Nothing, |value| {
+                Expression::Literal(SpannedScalar { value, place: text.place.clone() })
+            }));
         }
         let template = self.templates.add(text, self.known, self.mistakes)?;
         if let Some(one) = self.single_value {
@@ -117,7 +129,8 @@ impl<'r> ValueReader<'r> {
                 self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
             }
         }
-        Some(Expression::Template { template, written: text.text.clone() })
+        let (written, place) = (text.text.clone(), text.place.clone());
+        Some(Expression::Template { template, written, place })
     }
 
     fn warn_of_several(&mut self, text: &SpannedText, query: &Query) {
@@ -126,10 +139,12 @@ impl<'r> ValueReader<'r> {
         let query = text.text.replace('\\', "\\\\");
         let quote = if query.contains('"') { '\'' } else { '"' };
         let first = format!("{{{{ jsonpath({quote}{query}{quote}) | first }}}}");
+        let fix = text.written(&first);
         // Escaped once more: the template is in a TOML string.
         let first = first.replace('\\', "\\\\").replace('"', "\\\"");
         let help = format!("for the first of them write \"{first}\"");
-        self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
+        let warning = Diagnostic::warning(text.place.clone(), message);
+        self.mistakes.push(warning.help(help).maybe_fix(fix));
     }
 
     /// Warns of a literal that Savio refuses, as it would be left out of every request.
@@ -158,7 +173,9 @@ impl<'r> ValueReader<'r> {
         if text.text.starts_with('@') && !has_item {
             let message = "`@` is the item of a for_each, and there is none here";
             let help = format!("begin with `$`, the payload; {}", literal_help(&text.text));
-            self.mistakes.push(Diagnostic::error(text.part(0..1), message).help(help));
+            let fix = text.replaced(0..1, "$");
+            self.mistakes
+                .push(Diagnostic::error(text.part(0..1), message).help(help).maybe_fix(fix));
             return None;
         }
         match Query::parse_within(&text.text, &self.templates.patterns) {
@@ -227,7 +244,10 @@ impl<'r> ValueReader<'r> {
         let markup = self.markup(&mut table);
         let map = table.table("map", self.mistakes).map(|map| self.map(&map));
         let join = table.text("join", self.mistakes).map(|text| text.text);
-        let default = table.value("default").and_then(|value| self.sent_literal("default", value));
+        let default = table.value("default").and_then(|value| {
+            let literal = self.sent_literal("default", value)?;
+            Some(SpannedScalar { value: literal, place: value.span() })
+        });
         let number = table.boolean("number", self.mistakes).unwrap_or(false);
         let max = self.max(&mut table);
         let existing = self.existing(key, &mut table);
@@ -238,7 +258,7 @@ impl<'r> ValueReader<'r> {
             self.mistakes.push(mistake.missing(vec!["from"]));
         }
         table.finish(self.mistakes);
-        let default = default.filter(|default| !default.text().trim().is_empty());
+        let default = default.filter(|default| !default.value.text().trim().is_empty());
         let steps = ValueSteps { markup, map, join, default, number, max, existing };
         Some(Expression::Table { from: Box::new(from?), steps: Box::new(steps) })
     }
@@ -250,11 +270,14 @@ impl<'r> ValueReader<'r> {
             "slack" => Some(Markup::Slack),
             other => {
                 let message = format!("there is no markup `{other}`");
-                let help = match nearest(other, ["html", "slack"]) {
+                let meant = nearest(other, ["html", "slack"]);
+                let help = match meant {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None => "write \"html\" or \"slack\"".to_owned(),
                 };
-                self.mistakes.push(Diagnostic::error(text.place, message).help(help));
+                let fix = meant.and_then(|meant| text.written(meant));
+                let mistake = Diagnostic::error(text.place.clone(), message);
+                self.mistakes.push(mistake.help(help).maybe_fix(fix));
                 None
             }
         }
@@ -308,21 +331,29 @@ fn multi_value_message(query: &str, one: &Validator) -> String {
 
 /// Returns advice how to write a text that would be read as a query.
 fn literal_help(text: &str) -> String {
-    format!("for the text itself write {{{{ '{}' }}}}", text.replace('\'', "\\'"))
+    format!("for the text itself write {}", quoted_literal(text))
+}
+
+fn quoted_literal(text: &str) -> String {
+    format!("{{{{ '{}' }}}}", text.replace('\'', "\\'"))
 }
 
 /// Converts the error of a query or condition to a mistake in the file.
 pub(crate) fn query_mistake(text: &SpannedText, error: QueryError) -> Diagnostic {
     let mistake = Diagnostic::error(text.part(error.at), error.message);
     if text.text.starts_with("${") {
-        let inner = text.text[2..].split('}').next().unwrap_or_default();
-        let help = format!("write {{{{ {} }}}}", in_payload(inner.trim()));
-        return Diagnostic::error(text.place.clone(), "a template has double braces").help(help);
+        let (inner, rest) = text.text[2..].split_once('}').unwrap_or((&text.text[2..], ""));
+        let template = format!("{{{{ {} }}}}", in_payload(inner.trim()));
+        let fix = is_path(inner.trim()).then(|| text.written(&format!("{template}{rest}")));
+        let mistake = Diagnostic::error(text.place.clone(), "a template has double braces");
+        return mistake.help(format!("write {template}")).maybe_fix(fix.flatten());
     }
     // `$5` is more likely a price than a query.
     let rest = text.text.strip_prefix('$').unwrap_or_default();
     if !rest.is_empty() && !rest.starts_with(['.', '[']) {
-        return mistake.help(literal_help(&text.text));
+        let fix = text.written(&quoted_literal(&text.text));
+        return mistake.help(literal_help(&text.text)).maybe_fix(fix);
     }
-    mistake.maybe_help(error.help)
+    let fix = error.fix.and_then(|(at, by)| text.replaced(at, &by));
+    mistake.maybe_help(error.help).maybe_fix(fix)
 }

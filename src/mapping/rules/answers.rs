@@ -14,6 +14,7 @@ use crate::mapping::language::item_values::ItemValues;
 use crate::mapping::language::query::{Patterns, Query};
 use crate::mapping::language::query_log::QueryLog;
 use crate::mapping::language::scope::{AnswerSource, ItemScope, Scope};
+use crate::mapping::language::taken::StandIns;
 use crate::mapping::language::template::{Templates, Variable};
 use crate::mapping::language::value::{Cardinality, Scalar, ValueError, joined};
 use crate::mapping::language::value_reader::ValueReader;
@@ -254,9 +255,12 @@ impl AnswerRules {
         let (Some(view), Some(expression)) = (answer, &self.answer) else {
             return;
         };
-        match expression.nodes(&view, self.cardinality, &mut QueryLog::default()) {
+        let taken = &view.scope.event_scope.taken;
+        let read = || expression.nodes(&view, self.cardinality, &mut QueryLog::default());
+        let (nodes, places) = taken.during(read);
+        match nodes {
             Ok(nodes) if nodes.is_empty() => {}
-            Ok(nodes) => collected.add(question, nodes),
+            Ok(nodes) => collected.add(question, nodes, places),
             Err(failure) => collected.notes.push(format!("an answer was left out: {failure}")),
         }
     }
@@ -281,7 +285,7 @@ impl AnswerRules {
 
 impl AnswerSource for AnswerRules {
     fn collect(&self, scope: &Scope<'_>) -> Result<FormAnswers, ValueError> {
-        let mut collected = FormAnswers::default();
+        let mut collected = FormAnswers::recorded_in(&scope.taken);
         let nodes = |query| ItemScope::new(scope, None).nodes(query);
         match &self.source {
             Some(QuestionSource::Each(query)) => {
@@ -289,8 +293,15 @@ impl AnswerSource for AnswerRules {
                 self.read(&questions, scope, &mut collected)?;
             }
             Some(QuestionSource::Of(query)) => {
-                let entries = entries(&nodes(query)?)?;
+                let members = answered(&nodes(query)?)?;
+                let entries: Vec<Value> = members
+                    .iter()
+                    .map(|(key, value)| json!({"key": key, "value": value}))
+                    .collect();
                 self.read(&entries.iter().collect::<Vec<_>>(), scope, &mut collected)?;
+                let originals = members.iter().map(|(_, value)| *value);
+                // The entries end with this function, and the places in them.
+                collected.move_places(&StandIns::of_entries(&scope.taken, &entries, originals));
             }
             None => {}
         }
@@ -303,18 +314,17 @@ fn joined_text(expression: &Expression, view: &ItemValues<'_>) -> Result<String,
     Ok(joined(&nodes, ", "))
 }
 
-/// Returns the entries of objects as questions with their answers.
-fn entries(objects: &[&Value]) -> Result<Vec<Value>, ValueError> {
-    let mut entries = Vec::new();
+/// Returns the members of objects that are questions with their answers.
+fn answered<'v>(objects: &[&'v Value]) -> Result<Vec<(&'v String, &'v Value)>, ValueError> {
+    let mut members = Vec::new();
     for object in objects {
         let Value::Object(object) = object else {
             return Err(ValueError::new("`of` gives something that is no object"));
         };
         // Names such as `_token` belong to the form's library; nobody answered them.
-        let answered = object.iter().filter(|(key, _)| !key.starts_with('_'));
-        entries.extend(answered.map(|(key, value)| json!({"key": key, "value": value})));
+        members.extend(object.iter().filter(|(key, _)| !key.starts_with('_')));
     }
-    Ok(entries)
+    Ok(members)
 }
 
 fn default_value(reader: &mut ValueReader<'_>, written: &str) -> Option<Expression> {

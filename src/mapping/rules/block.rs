@@ -34,9 +34,18 @@ pub(crate) struct RuleBlock {
     pub(crate) events: Option<Vec<TypePattern>>,
     when: Option<WhenClause>,
     for_each: Option<Query>,
-    fields: Vec<(&'static FieldRule, FieldValue)>,
+    fields: Vec<BlockField>,
     /// Texts that are sent as they are, although they may be meant as paths.
     literals: Vec<WrittenLiteral>,
+}
+
+/// One field of a block, and what is written for it.
+#[derive(Debug)]
+struct BlockField {
+    rule: &'static FieldRule,
+    value: FieldValue,
+    /// Place of the value in the file.
+    place: Range<usize>,
 }
 
 /// Reads the blocks of a file.
@@ -71,7 +80,8 @@ impl BlockCompiler<'_> {
         let mut literals = Vec::new();
         for field in fields(kind) {
             let value = field.read(&mut table, &mut reader);
-            read.extend(value.map(|value| (field, value)));
+            let place = table.whole_value_place(field.name);
+            read.extend(value.map(|value| BlockField { rule: field, value, place }));
             literals.extend(reader.literals.drain(..).map(|literal| WrittenLiteral {
                 is_whole: literal.is_whole && !field.takes_words(),
                 ..literal
@@ -105,11 +115,11 @@ fn missing(kind: RequestKind, field: &FieldRule, table: &TomlTable<'_>) -> Diagn
 }
 
 /// State of mapping one event through all blocks.
-pub(crate) struct MappingRun<'r> {
+pub(crate) struct MappingRun<'r, 'l> {
     pub(crate) scope: &'r Scope<'r>,
     pub(crate) templates: &'r Templates,
     pub(crate) mapped: MappedRequests,
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: Recorder<'l>,
 }
 
 /// Request that a block is building.
@@ -132,7 +142,7 @@ impl RuleBlock {
     pub(crate) fn run(
         &self,
         position: usize,
-        run: &mut MappingRun<'_>,
+        run: &mut MappingRun<'_, '_>,
     ) -> Result<(), MappingError> {
         let Some(query) = &self.for_each else {
             let view = ItemValues::new(run.scope, run.templates, None);
@@ -154,7 +164,7 @@ impl RuleBlock {
         &self,
         position: usize,
         draft: &RequestDraft<'_>,
-        run: &mut MappingRun<'_>,
+        run: &mut MappingRun<'_, '_>,
     ) -> Result<(), MappingError> {
         if let Some(when) = &self.when
             && !when.holds(&draft.view).map_err(|failure| self.unmappable("when", &failure))?
@@ -183,15 +193,16 @@ impl RuleBlock {
     fn body(
         &self,
         draft: &RequestDraft<'_>,
-        run: &mut MappingRun<'_>,
+        run: &mut MappingRun<'_, '_>,
     ) -> Result<Option<Map<String, Value>>, MappingError> {
         let mut body = Map::new();
-        for (field, value) in &self.fields {
-            match self.value((field, value), draft, run)? {
+        for field in &self.fields {
+            let rule = field.rule;
+            match self.value(field, draft, run)? {
                 // Savio cannot store NUL, which literals and names of attributes may still contain.
-                Some(value) => drop(body.insert(field.name.to_owned(), storable(value))),
-                None if field.if_empty == EmptyPolicy::NoRequest => {
-                    let reason = format!("`{}` is empty{}", field.name, draft.item_suffix());
+                Some(value) => drop(body.insert(rule.name.to_owned(), storable(value))),
+                None if rule.if_empty == EmptyPolicy::NoRequest => {
+                    let reason = format!("`{}` is empty{}", rule.name, draft.item_suffix());
                     run.recorder.reason(&reason);
                     run.note(format!("{}: no request, {reason}", self.name));
                     return Ok(None);
@@ -209,18 +220,18 @@ impl RuleBlock {
         draft: &RequestDraft<'_>,
         request: usize,
     ) -> impl Iterator<Item = FeatureRequestLink> {
-        let present = self.fields.iter().filter(|(field, _)| body.contains_key(field.name));
-        present.filter_map(move |(field, value)| {
-            let field = format!("{}.{}{}", self.name, field.name, draft.item_suffix());
+        let present = self.fields.iter().filter(|field| body.contains_key(field.rule.name));
+        present.filter_map(move |BlockField { rule, value, .. }| {
+            let field = format!("{}.{}{}", self.name, rule.name, draft.item_suffix());
             value.existing().map(|existing| FeatureRequestLink { request, field, existing })
         })
     }
 
     fn value(
         &self,
-        (field, value): (&FieldRule, &FieldValue),
+        BlockField { rule: field, value, place }: &BlockField,
         draft: &RequestDraft<'_>,
-        run: &mut MappingRun<'_>,
+        run: &mut MappingRun<'_, '_>,
     ) -> Result<Option<Value>, MappingError> {
         let mut log = run.recorder.query_log();
         let filled = field.fill(value, &draft.view, &mut log);
@@ -228,7 +239,7 @@ impl RuleBlock {
         match filled {
             Ok(filled) => {
                 let shown = filled.value.as_ref().unwrap_or(&Value::Null);
-                run.recorder.field(name, log, FieldResult::Value(shown));
+                run.recorder.field((name, place), log, FieldResult::Value(shown));
                 if filled.value.is_some()
                     && let Some(existing) = value.existing()
                 {
@@ -244,7 +255,7 @@ impl RuleBlock {
                 Ok(filled.value)
             }
             Err(failure) => {
-                run.recorder.field(name, log, FieldResult::Note(&failure.0));
+                run.recorder.field((name, place), log, FieldResult::Note(&failure.0));
                 if field.if_empty != EmptyPolicy::LeaveOut {
                     return Err(self.unmappable(field.name, &failure));
                 }
@@ -292,7 +303,7 @@ impl RequestDraft<'_> {
     }
 }
 
-impl MappingRun<'_> {
+impl MappingRun<'_, '_> {
     /// Notes kept for one event.
     const NOTES_MAX: usize = 100;
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::diagnostics::diagnostic::Diagnostic;
-use crate::diagnostics::table::{TomlTable, as_text};
+use crate::diagnostics::table::{SpannedText, TomlTable, as_text};
 use crate::event::RequestKind;
 use crate::mapping::language::expression::{Expression, ValidNodes};
 use crate::mapping::language::item_values::ItemValues;
@@ -108,7 +108,7 @@ pub(crate) enum FieldValue {
     /// Attributes by name, each with its own value.
     Each(Vec<(String, Expression)>),
     /// All scalar entries of the objects that a query gives, and the query's text.
-    Entries(Query, String),
+    Entries(Query, SpannedText),
 }
 
 impl FieldValue {
@@ -166,7 +166,7 @@ impl FieldRule {
             reader.mistakes.push(Diagnostic::error(value.span(), message).help(help));
             return None;
         };
-        reader.query(&text).map(|query| FieldValue::Entries(query, text.text))
+        reader.query(&text).map(|query| FieldValue::Entries(query, text))
     }
 
     /// Fills the field for one event.
@@ -270,13 +270,29 @@ fn fill_each(
 
 /// Collects the scalar entries of the objects that a query gives.
 fn entries(
-    (query, written): (&Query, &str),
+    (query, written): (&Query, &SpannedText),
     view: &ItemValues<'_>,
     log: &mut QueryLog,
 ) -> Result<FilledField, ValueError> {
+    let scope = view.scope.event_scope;
+    let mut filled = FilledField::default();
+    // Charged inside, so that an explanation shows the query with its error.
+    log.evaluate((&written.text, &written.place), &scope.taken, || {
+        let objects = view.scope.nodes(query)?;
+        scope.taken.add(&objects);
+        let (object, notes) = scalar_entries(objects)?;
+        let charged = object.values().map(|value| Scalar::Text(value.to_string())).collect();
+        filled = FilledField { value: self::filled(object), notes };
+        scope.charge(charged)
+    })?;
+    Ok(filled)
+}
+
+/// Returns the scalar entries of objects, and notes on the others.
+fn scalar_entries(objects: Vec<&Value>) -> Result<(Map<String, Value>, Vec<String>), ValueError> {
     let mut object = Map::new();
     let mut notes = Vec::new();
-    for node in view.scope.nodes(query)? {
+    for node in objects {
         let found = match node {
             Value::Object(found) => found,
             Value::Null => continue,
@@ -299,14 +315,7 @@ fn entries(
             }
         }
     }
-    let charged = view
-        .scope
-        .event_scope
-        .charge(object.values().map(|value| Scalar::Text(value.to_string())).collect());
-    // Logged before it may fail, so that an explanation shows the query with its error.
-    log.add(written, &charged);
-    charged?;
-    Ok(FilledField { value: filled(object), notes })
+    Ok((object, notes))
 }
 
 fn filled(object: Map<String, Value>) -> Option<Value> {

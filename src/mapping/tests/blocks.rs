@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{FeatureRequestLink, LinkMode, apply, compile, compile_valid, event, requests};
+use super::{
+    FeatureRequestLink, LinkMode, apply, compile, compile_valid, event, explain, requests,
+};
 
 #[test]
 fn requests_are_in_order_company_contact_feedback() {
@@ -56,8 +58,7 @@ fn explanation_notes_that_a_title_is_looked_up() {
     let file = "[[feedback]]\nproblem = \"a\"\n\
                 feature_request_title = { from = \"$.t\", existing = \"prefer\" }";
 
-    let explanation =
-        compile_valid(file).explain(&event(None), &json!({ "t": "Dark mode" }).into());
+    let explanation = explain(file, &json!({ "t": "Dark mode" }));
 
     let note = explanation.fields[1].note.as_deref();
     assert_eq!(note, Some("delivery takes the spelling of a feature request that is there"));
@@ -248,8 +249,7 @@ fn explanation_has_sources_of_values_and_reasons() {
         name = "x"
     "#;
 
-    let explanation =
-        compile_valid(file).explain(&event(Some("note")), &json!({"text": "t"}).into());
+    let explanation = explain(file, &json!({"text": "t"}));
 
     let shown = json!(explanation);
     let problem = &shown["fields"][1];

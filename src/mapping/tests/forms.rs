@@ -8,6 +8,7 @@ use super::{apply, requests};
 fn answers_of(provider_file: &str) -> String {
     let (_, answers) = provider_file.split_once("\n[answers]").expect("a form's file");
     let answers = answers.split("\n[import]").next().unwrap();
+    let answers = answers.split("\n[setup]").next().unwrap();
     format!("[answers]{answers}\n[[feedback]]\nproblem = \"{{{{ answers }}}}\"")
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 25] = [
+const ROUTES: [(&str, &str, &str); 27] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
@@ -26,6 +26,8 @@ const ROUTES: [(&str, &str, &str); 25] = [
     ("POST", "/api/v1/destinations/{name}/probe", "operate"),
     ("POST", "/api/v1/destinations/{name}/resume", "operate"),
     ("POST", "/api/v1/preview", "read"),
+    ("POST", "/api/v1/check", "read"),
+    ("GET", "/api/v1/mapping.schema.json", "read"),
     ("GET", "/api/v1/stats", "read"),
     ("POST", "/api/v1/secrets/compare", "everything"),
     ("POST", "/api/v1/echo-keys", "operate"),
@@ -104,7 +106,7 @@ async fn role_that_does_not_suffice_is_403_and_changes_nothing() {
     let [_, _, held, dead] = scene.one_of_each().await;
     let body = |path: &str| match path {
         "/api/v1/preview" => json!({ "mapping": MAPPING, "payload": { "text": "Slow" } }),
-        "/api/v1/sources/{name}/changes" => json!({ "mapping": MAPPING }),
+        "/api/v1/sources/{name}/changes" | "/api/v1/check" => json!({ "mapping": MAPPING }),
         "/api/v1/events/{id}/release" => json!({ "arrived": true }),
         "/api/v1/replay" => json!({ "state": "dead" }),
         _ => json!({}),

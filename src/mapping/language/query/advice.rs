@@ -75,7 +75,7 @@ fn check_start(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     };
     let path = scan.text.trim().trim_start_matches('.');
     let path = if path.starts_with(['$', '@']) { path.to_owned() } else { format!("$.{path}") };
-    Err(QueryError::new(message, scan.whole()).help(format!("write `{path}`")))
+    Err(QueryError::new(message, scan.whole()).help(format!("write `{path}`")).replace(path))
 }
 
 /// Open brackets, and for each whether it is in a filter, where `@` and comparisons are valid.
@@ -129,23 +129,24 @@ fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), Qu
 
 fn word(scan: &QueryTokens<'_>, index: usize, brackets: &Brackets) -> Option<QueryError> {
     let token = &scan.tokens[index];
-    let error =
-        |message: &str, help: &str| Some(QueryError::new(message, token.at.clone()).help(help));
+    let error = |message: &str, help: &str| QueryError::new(message, token.at.clone()).help(help);
     if scan.is_member(index) && !scan.is_call(index) {
-        let touches = scan.before(index).is_some_and(|dot| dot.at.end == token.at.start);
+        let dot = scan.before(index).filter(|dot| dot.at.end < token.at.start)?;
         let message = "white space between the dot and the name";
-        return if touches { None } else { error(message, "remove the white space") };
+        let space = dot.at.end..token.at.start;
+        return Some(error(message, "remove the white space").fix(space, ""));
     }
     if let Some(sign) = junction(token.text) {
         let message = format!("`{}` is written `{sign}`", token.text);
-        return error(&message, &format!("write `{sign}`"));
+        return Some(error(&message, &format!("write `{sign}`")).replace(sign));
     }
     if scan.is_call(index) {
         return function(scan, index);
     }
     if FUNCTIONS.contains(&token.text) && scan.is(index + 1, "(") {
         let message = "white space between the function and its `(`";
-        return error(message, "remove the white space");
+        let space = token.at.end..scan.tokens[index + 1].at.start;
+        return Some(error(message, "remove the white space").fix(space, ""));
     }
     let alone = scan.before(index).is_none_or(|before| {
         matches!(
@@ -167,13 +168,17 @@ fn bare_word(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
     let error = QueryError::new(format!("a bare word: `{name}`"), token.at.clone());
     // Word processors and chat tools replace straight quotes.
     if name.contains(['‘', '’', '“', '”']) {
-        return error.help("write straight quotes: `'text'`");
+        let straight = name.replace(['‘', '’', '“', '”'], "'");
+        let is_one = straight.len() > 1 && straight.matches('\'').count() == 2;
+        let error = error.help("write straight quotes: `'text'`");
+        return if is_one { error.replace(straight) } else { error };
     }
     if !brackets.in_filter() {
-        return error.help(format!("a name in brackets has quotes: `['{name}']`"));
+        let error = error.help(format!("a name in brackets has quotes: `['{name}']`"));
+        return error.replace(format!("'{name}'"));
     }
     match lower.as_str() {
-        "true" | "false" | "null" => error.help(format!("write `{lower}`")),
+        "true" | "false" | "null" => error.help(format!("write `{lower}`")).replace(lower),
         _ => error.help(format!("write `@.{name}` for the field, `'{name}'` for the text")),
     }
 }
@@ -197,7 +202,10 @@ fn text(token: &QueryToken<'_>) -> Option<QueryError> {
         if escaped != quote && !r"bfnrt/\u".contains(escaped) {
             let message = format!(r"JSONPath knows no escape `\{escaped}`");
             let error = QueryError::new(message, start..start + 1 + escaped.len_utf8());
-            return Some(error.help(format!(r"a backslash is written twice: `\\{escaped}`")));
+            let twice = format!(r"\\{escaped}");
+            return Some(
+                error.help(format!("a backslash is written twice: `{twice}`")).replace(twice),
+            );
         }
     }
     None
@@ -229,21 +237,20 @@ fn function(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     if FUNCTIONS.contains(&name) {
         return None;
     }
-    Some(error(format!("`{name}` is not a function of JSONPath (RFC 9535)")).help(
-        match nearest(name, FUNCTIONS) {
-            Some(function) => format!("did you mean `{function}`?"),
-            None => format!("there are {}", FUNCTIONS.join(", ")),
-        },
-    ))
+    let error = error(format!("`{name}` is not a function of JSONPath (RFC 9535)"));
+    Some(match nearest(name, FUNCTIONS) {
+        Some(function) => error.help(format!("did you mean `{function}`?")).replace(function),
+        None => error.help(format!("there are {}", FUNCTIONS.join(", "))),
+    })
 }
 
 fn sign(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     let token = &scan.tokens[index];
     let error = |message: &str| QueryError::new(message, token.at.clone());
     match token.text {
-        "=" => Some(error("`=` is not a comparison").help("write `==`")),
-        "&" => Some(error("`&` alone is nothing").help("write `&&`")),
-        "|" => Some(error("`|` alone is nothing").help("write `||`")),
+        "=" => Some(error("`=` is not a comparison").help("write `==`").replace("==")),
+        "&" => Some(error("`&` alone is nothing").help("write `&&`").replace("&&")),
+        "|" => Some(error("`|` alone is nothing").help("write `||`").replace("||")),
         "-" if scan.before(index).is_some_and(|before| before.kind == TokenKind::Word) => {
             Some(dashed_name(scan, index))
         }
@@ -272,8 +279,12 @@ fn quoted_name(scan: &QueryTokens<'_>, place: Range<usize>) -> QueryError {
     let before = scan.text[..place.start].trim_end_matches('.');
     let start = scan.paths.iter().rfind(|path| path.start < before.len());
     let path = start.map_or("$", |path| &before[path.start..]);
+    // Of `..` both dots stay.
+    let dots = scan.text[..place.start].len() - before.len();
+    let replaced = place.start - usize::from(dots == 1)..place.end;
     QueryError::new("a name with other signs than letters, digits and `_` needs quotes", place)
         .help(format!("write `{path}['{name}']`"))
+        .fix(replaced, format!("['{name}']"))
 }
 
 fn outside_of_filter(token: &QueryToken<'_>) -> QueryError {
@@ -298,7 +309,8 @@ fn neighbours(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     let member = before.kind == TokenKind::Word && scan.is_member(index - 1);
     Some(match (before.kind, token.kind) {
         (TokenKind::Path, TokenKind::Word) => QueryError::new("a dot is missing", place)
-            .help(format!("write `{}.{}`", before.text, token.text)),
+            .help(format!("write `{}.{}`", before.text, token.text))
+            .replace(format!("{}.{}", before.text, token.text)),
         (TokenKind::Word, TokenKind::Number | TokenKind::Word) if member => {
             quoted_name(scan, place)
         }

@@ -131,6 +131,7 @@ impl<'p> QueryCompiler<'p> {
                     message: invalid.message,
                     at: place,
                     help: invalid.help.map(str::to_owned),
+                    fix: None,
                 })?;
                 Some(compiled)
             }

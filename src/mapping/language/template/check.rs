@@ -9,12 +9,14 @@ use super::advice;
 use super::bounds::OutOfBounds;
 use super::foreign_names::{
     advice_on_filter, advice_on_function, advice_on_method, advice_on_test, advice_on_variable,
+    meant_filter, meant_function, meant_variable,
 };
 use super::functions::{FUNCTIONS, StaticQueries};
 use super::lexer::{Piece, TemplateToken};
 use super::variable::Variable;
 use super::zero_comparisons::zero_comparisons;
 use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX};
+use crate::diagnostics::fix::Fix;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::mapping::language::query::{Patterns, Query};
 
@@ -46,8 +48,9 @@ impl<'c> TemplateCheck<'c> {
     pub(super) fn syntax(&mut self, error: &Error, at: Option<Range<usize>>, pieces: &[Piece<'_>]) {
         // minijinja's own message says what it did not expect, and not what was meant.
         if let Some(advice) = advice::of(self.text.text.trim(), pieces) {
+            let fix = advice.fix.and_then(|(at, text)| self.fix(at, &text));
             let mistake = Diagnostic::error(self.place(advice.at), advice.message);
-            self.mistakes.push(mistake.help(advice.help));
+            self.mistakes.push(mistake.help(advice.help).maybe_fix(fix));
             return;
         }
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
@@ -90,10 +93,17 @@ impl<'c> TemplateCheck<'c> {
                 None if unknown == MISTAKES_MAX => {}
                 None => {
                     unknown += 1;
-                    let dashed = self.dashed_member(name);
-                    let help = dashed.unwrap_or_else(|| advice_on_variable(name, known));
                     let message = format!("`{name}` is always empty: nothing has this name");
-                    self.mistakes.push(Diagnostic::warning(at, message).help(help));
+                    let warning = Diagnostic::warning(at, message);
+                    let (help, fix) = if let Some((place, written)) = self.dashed_member(name) {
+                        let help = format!("a name with a dash is written {written}");
+                        (help, self.fix(place, &written))
+                    } else {
+                        let meant = meant_variable(name, known);
+                        let fix = meant.and_then(|meant| self.renamed(name, meant));
+                        (advice_on_variable(name, known), fix)
+                    };
+                    self.mistakes.push(warning.help(help).maybe_fix(fix));
                 }
             }
         }
@@ -120,30 +130,33 @@ impl<'c> TemplateCheck<'c> {
             if before == Some(TemplateToken::Sign("|")) {
                 let found = state.apply_filter(word, &[]).map_err(kind);
                 if found == Err(ErrorKind::UnknownFilter) {
-                    unknown.push(("filter", word, at.clone(), advice_on_filter(word)));
+                    let meant = meant_filter(word);
+                    unknown.push(("filter", word, at.clone(), (advice_on_filter(word), meant)));
                 }
             } else if tested {
                 let found = state.perform_test(word, &[]).map_err(kind);
                 if found == Err(ErrorKind::UnknownTest) {
-                    unknown.push(("test", word, at.clone(), advice_on_test(word)));
+                    unknown.push(("test", word, at.clone(), (advice_on_test(word), None)));
                 }
             } else if after == Some(TemplateToken::Sign("("))
                 && before != Some(TemplateToken::Sign("."))
                 && !FUNCTIONS.contains(&word)
                 && undeclared.contains(word)
             {
-                unknown.push(("function", word, at.clone(), advice_on_function(word)));
+                let meant = meant_function(word);
+                unknown.push(("function", word, at.clone(), (advice_on_function(word), meant)));
             } else if after == Some(TemplateToken::Sign("("))
                 && before == Some(TemplateToken::Sign("."))
                 && position >= 2
                 && self.tokens[position - 2].0 != TemplateToken::Word("loop")
             {
-                unknown.push(("method", word, at.clone(), advice_on_method(word)));
+                unknown.push(("method", word, at.clone(), (advice_on_method(word), None)));
             }
         }
-        for (what, word, at, help) in unknown.into_iter().take(MISTAKES_MAX) {
+        for (what, word, at, (help, meant)) in unknown.into_iter().take(MISTAKES_MAX) {
+            let fix = meant.and_then(|meant| self.fix(at.clone(), meant));
             let mistake = Diagnostic::error(self.place(at), format!("there is no {what} `{word}`"));
-            self.mistakes.push(mistake.help(help));
+            self.mistakes.push(mistake.help(help).maybe_fix(fix));
         }
     }
 
@@ -174,15 +187,20 @@ impl<'c> TemplateCheck<'c> {
             }
             match Query::parse_within(text, patterns) {
                 Ok(query) if query.is_relative() && !has_item => {
+                    let fix = self.fix(at.start + 1..at.start + 2, "$");
                     let mistake = Diagnostic::error(self.place(at.clone()), NO_ITEM);
-                    wrong.push(mistake.help("begin with `$`, the payload"));
+                    wrong.push(mistake.help("begin with `$`, the payload").maybe_fix(fix));
                 }
                 Ok(query) => drop(queries.insert((*text).to_owned(), query)),
                 Err(error) => {
                     let start = at.start + 1;
+                    // In the quotes of the template, a text with quotes would need escapes.
+                    let fix = error.fix.filter(|(_, text)| !text.contains(['\'', '"', '\\']));
+                    let fix = fix
+                        .and_then(|(at, text)| self.fix(start + at.start..start + at.end, &text));
                     let at = self.place(start + error.at.start..start + error.at.end);
                     let mistake = Diagnostic::error(at, error.message);
-                    wrong.push(mistake.maybe_help(error.help));
+                    wrong.push(mistake.maybe_help(error.help).maybe_fix(fix));
                 }
             }
         }
@@ -194,7 +212,9 @@ impl<'c> TemplateCheck<'c> {
         for (word, at) in zero_comparisons(pieces).into_iter().take(MISTAKES_MAX) {
             let message = format!("`{word}` makes 0 of what is not there, which is then compared");
             let help = "write `number`: no comparison with what is no number holds";
-            self.mistakes.push(Diagnostic::warning(self.place(at), message).help(help));
+            let fix = self.fix(at.clone(), "number");
+            let warning = Diagnostic::warning(self.place(at), message);
+            self.mistakes.push(warning.help(help).maybe_fix(fix));
         }
     }
 
@@ -212,13 +232,15 @@ impl<'c> TemplateCheck<'c> {
         }
         for at in added.into_iter().take(MISTAKES_MAX) {
             let help = "write `~`, which also takes what is missing: payload.a ~ ' x'";
+            let fix = self.fix(at.clone(), "~");
             let warning = Diagnostic::warning(self.place(at), "`+` adds numbers, and no texts");
-            self.mistakes.push(warning.help(help));
+            self.mistakes.push(warning.help(help).maybe_fix(fix));
         }
     }
 
-    /// Returns advice on a name that is the end of a member with a dash, as in `payload.a-b`.
-    fn dashed_member(&self, name: &str) -> Option<String> {
+    /// Returns the place of a member with a dash that ends with this name, as in `payload.a-b`, and
+    /// how it is written.
+    fn dashed_member(&self, name: &str) -> Option<(Range<usize>, String)> {
         let text = self.text.text.trim();
         let is_end = |window: &&[(TemplateToken<'_>, Range<usize>)]| {
             let joined = window.windows(2).all(|pair| pair[0].1.end == pair[1].1.start);
@@ -235,7 +257,8 @@ impl<'c> TemplateCheck<'c> {
         let (dot, key) = (window[0].1.start, window[1].1.start..window[3].1.end);
         let is_path = |c: char| c.is_alphanumeric() || "_.".contains(c);
         let start = text[..dot].rfind(|c| !is_path(c)).map_or(0, |at| at + 1);
-        Some(format!("a name with a dash is written {}['{}']", text.get(start..dot)?, &text[key]))
+        let end = key.end;
+        Some((start..end, format!("{}['{}']", text.get(start..dot)?, &text[key])))
     }
 
     /// Returns the names before a parenthesis.
@@ -261,6 +284,32 @@ impl<'c> TemplateCheck<'c> {
             before = *token;
         }
         places
+    }
+
+    /// Returns the fix that writes another name in all places of a variable.
+    fn renamed(&self, name: &str, meant: &str) -> Option<Fix> {
+        let mut before = TemplateToken::Sign(" ");
+        let mut places = Vec::new();
+        for (token, at) in &self.tokens {
+            if *token == TemplateToken::Word(name) && before != TemplateToken::Sign(".") {
+                places.push(at);
+            }
+            before = *token;
+        }
+        let text = self.text.text.trim();
+        let (first, last) = (places.first()?.start, places.last()?.end);
+        let (mut written, mut from) = (String::new(), first);
+        for at in places {
+            written += text.get(from..at.start)?;
+            written += meant;
+            from = at.end;
+        }
+        self.fix(first..last, &written)
+    }
+
+    /// Returns the fix that writes another text in place of a part of the template.
+    fn fix(&self, at: Range<usize>, text: &str) -> Option<Fix> {
+        self.text.replaced(at.start + self.indent..at.end + self.indent, text)
     }
 
     fn place(&self, at: Range<usize>) -> Range<usize> {

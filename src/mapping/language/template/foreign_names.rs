@@ -71,6 +71,36 @@ pub(super) fn advice_on_filter(name: &str) -> String {
     elsewhere(name).or_else(|| meant(name, &FILTERS)).unwrap_or_else(known)
 }
 
+/// Returns the filter that is meant by an unknown name, if it takes the same place.
+pub(super) fn meant_filter(name: &str) -> Option<&'static str> {
+    match here(name) {
+        Some(here) => {
+            let filter = here.strip_prefix("`| ")?.strip_suffix('`')?;
+            filter.chars().all(|c| c.is_alphanumeric() || c == '_').then_some(filter)
+        }
+        None => nearest(name, FILTERS),
+    }
+}
+
+/// Returns the function that is meant by an unknown name.
+pub(super) fn meant_function(name: &str) -> Option<&'static str> {
+    let is_filter = FILTERS.contains(&name);
+    nearest(name, FUNCTIONS).filter(|_| !is_filter)
+}
+
+/// Returns the variable or constant that is meant by an unknown name.
+pub(super) fn meant_variable(name: &str, known: &[Variable]) -> Option<&'static str> {
+    match name {
+        "null" | "nil" | "undefined" | "None" | "NULL" => Some("none"),
+        "True" | "TRUE" => Some("true"),
+        "False" | "FALSE" => Some("false"),
+        "this" | "self" | "data" | "body" | "record" | "input" | "request" | "webhook" | "json" => {
+            None
+        }
+        _ => nearest(name, known.iter().map(|variable| variable.name())),
+    }
+}
+
 /// Filters that are named where nothing else can be said.
 const USUAL: [&str; 9] =
     ["default", "first", "join", "length", "lower", "number", "replace", "trim", "upper"];
@@ -134,7 +164,11 @@ fn meant(name: &str, known: &[&'static str]) -> Option<String> {
 }
 
 pub(super) fn elsewhere(name: &str) -> Option<String> {
+    here(name).map(|here| format!("write {here}"))
+}
+
+fn here(name: &str) -> Option<&'static str> {
     let plain = name.to_lowercase().replace('_', "");
-    let (_, here) = FILTERS_ELSEWHERE.iter().find(|(names, _)| names.contains(&plain.as_str()))?;
-    Some(format!("write {here}"))
+    let found = FILTERS_ELSEWHERE.iter().find(|(names, _)| names.contains(&plain.as_str()));
+    found.map(|(_, here)| *here)
 }

@@ -18,6 +18,7 @@ use super::{builtins, weight};
 use crate::mapping::language::email::first_email;
 use crate::mapping::language::query::{Patterns, Query};
 use crate::mapping::language::scope::Budget;
+use crate::mapping::language::taken::NodeOrigin;
 use crate::mapping::markup::{html_to_text, slack_to_text};
 
 /// Name of the variable with the roots of queries.
@@ -75,17 +76,37 @@ pub(super) struct QueryRoots {
     pub(super) payload: Arc<Json>,
     pub(super) item: Option<Arc<Json>>,
     pub(super) budget: Budget,
+    /// `None` if nothing is recorded, as the next.
+    pub(super) payload_origin: Option<NodeOrigin>,
+    pub(super) item_origin: Option<NodeOrigin>,
 }
 
 impl Object for QueryRoots {}
 
 impl QueryRoots {
-    fn share(&self, node: &Json) -> Result<Value, Error> {
+    fn share(&self, node: &Json, origin: Option<NodeOrigin>) -> Result<Value, Error> {
         if let Some(value) = plain(node) {
+            if let Some(origin) = origin {
+                origin.read("", node);
+            }
             return Ok(value);
         }
         let copy = self.budget.copy(node).map_err(|failure| invalid(failure.0))?;
-        Ok(share(&copy, &self.budget))
+        Ok(share(&copy, &self.budget, origin))
+    }
+
+    /// Returns the value of `@`.
+    fn current(&self) -> &Json {
+        self.item.as_ref().unwrap_or(&self.payload)
+    }
+
+    /// Returns the origins of the nodes of a query; none if nothing is recorded.
+    fn origins(&self, query: &Query, nodes: &[&Json]) -> Vec<Option<NodeOrigin>> {
+        let (root, origin) = match (query.is_relative(), &self.item_origin) {
+            (true, Some(of_item)) => (self.current(), Some(of_item)),
+            (true, None) | (false, _) => (&*self.payload, self.payload_origin.as_ref()),
+        };
+        origin.map(|origin| origin.origins(root, nodes)).unwrap_or_default()
     }
 }
 
@@ -137,13 +158,13 @@ fn jsonpath(state: &State, text: &str, queries: &StaticQueries) -> Result<Value,
     if query.is_relative() && roots.item.is_none() {
         return Err(invalid("`@` is the item, and there is none outside of for_each"));
     }
-    let current = roots.item.as_ref().unwrap_or(&roots.payload);
-    let nodes = roots.budget.nodes(query, &roots.payload, current);
+    let nodes = roots.budget.nodes(query, &roots.payload, roots.current());
     let nodes = nodes.map_err(|failure| invalid(failure.0))?;
-    let paid = |node: &Json| {
+    let mut origins = roots.origins(query, &nodes).into_iter();
+    let mut paid = |node: &Json| {
         let text = node.as_str().map_or(0, str::len);
         state.consume_fuel(1 + text as u64 / BYTES_PER_FUEL)?;
-        roots.share(node)
+        roots.share(node, origins.next().flatten())
     };
     if query.is_singular() {
         return nodes.first().map_or(Ok(Value::UNDEFINED), |node| paid(node));

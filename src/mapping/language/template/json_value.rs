@@ -9,10 +9,13 @@ use serde_json::Value as Json;
 
 use super::error::invalid;
 use crate::mapping::language::scope::Budget;
+use crate::mapping::language::taken::{NodeOrigin, push_index, push_name};
 
 /// Returns JSON as a value; each text that is read is a copy, charged to the budget.
-pub(super) fn share(json: &Arc<Json>, budget: &Budget) -> Value {
-    let root = Arc::new(Root { json: Arc::clone(json), budget: budget.clone() });
+///
+/// What is read of it is recorded with its place below `origin`.
+pub(super) fn share(json: &Arc<Json>, budget: &Budget, origin: Option<NodeOrigin>) -> Value {
+    let root = Arc::new(Root { json: Arc::clone(json), budget: budget.clone(), origin });
     shared(&root, None, json)
 }
 
@@ -46,7 +49,13 @@ fn shared(root: &Arc<Root>, path: Option<Arc<Step>>, json: &Json) -> Value {
         // A look-up cannot fail: minijinja raises the error where the value is used.
         return Value::from(invalid(failure.0));
     }
-    plain(json).unwrap_or_else(|| Value::from_object(Node { root: Arc::clone(root), path }))
+    let Some(value) = plain(json) else {
+        return Value::from_object(Node { root: Arc::clone(root), path });
+    };
+    if let Some(origin) = &root.origin {
+        origin.read(&path.map(|path| path.written()).unwrap_or_default(), json);
+    }
+    value
 }
 
 /// List or object, by its path from the root.
@@ -63,6 +72,8 @@ struct Node {
 struct Root {
     json: Arc<Json>,
     budget: Budget,
+    /// `None` if nothing is recorded.
+    origin: Option<NodeOrigin>,
 }
 
 /// The last step of a path.
@@ -89,6 +100,16 @@ impl Step {
             PathKey::Name(name) => outer.get(name),
             PathKey::At(at) => outer.get(at),
         }
+    }
+
+    /// Returns the normalized path.
+    fn written(&self) -> String {
+        let mut path = self.before.as_ref().map(|before| before.written()).unwrap_or_default();
+        match &self.key {
+            PathKey::Name(name) => push_name(&mut path, name),
+            PathKey::At(at) => push_index(&mut path, *at),
+        }
+        path
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::fix::{Fix, toml_string};
 use crate::diagnostics::table::TomlTable;
 use crate::mapping::language::expression::Expression;
 use crate::mapping::language::query::Query;
@@ -132,10 +133,12 @@ pub(super) fn value_at(
     let value = table.value(key)?;
     let read = reader.read(key, value)?;
     if let Expression::Literal(literal) = &read {
-        let text = literal.text();
+        let text = literal.value.text();
         let message = format!("every question would have the text `{text}` here");
         let help = format!("write \"@.{text}\" to look it up in the question or the answer");
-        reader.mistakes.push(Diagnostic::error(value.span(), message).help(help));
+        let fix = Fix { place: value.span(), text: toml_string(&format!("@.{text}")) };
+        let mistake = Diagnostic::error(value.span(), message).help(help);
+        reader.mistakes.push(mistake.maybe_fix(Some(fix)));
         return None;
     }
     Some(read)

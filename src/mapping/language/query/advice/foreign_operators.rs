@@ -1,5 +1,7 @@
 //! Operators of programming languages and of SQL, which JSONPath does not have.
 
+use std::ops::Range;
+
 use crate::mapping::language::query::error::QueryError;
 use crate::mapping::language::query::lexer::{QueryTokens, TokenKind};
 
@@ -18,16 +20,20 @@ fn sign(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     let next = scan.tokens.get(index + 1).filter(|next| next.at.start == token.at.end);
     let end = next.map_or(token.at.end, |next| next.at.end);
     let place = token.at.start..end;
-    let error =
-        |message: &str, help: String| Some(QueryError::new(message, place.clone()).help(help));
+    let error = |message: &str, help: String| QueryError::new(message, place.clone()).help(help);
     match (token.text, next.map(|next| next.text)) {
         ("==" | "!=", Some("=")) => {
-            error("two signs are enough", format!("write `{}`", token.text))
+            let help = format!("write `{}`", token.text);
+            Some(error("two signs are enough", help).replace(token.text))
         }
-        ("<", Some(">")) => error("`<>` is written `!=`", "write `!=`".to_owned()),
+        ("<", Some(">")) => {
+            Some(error("`<>` is written `!=`", "write `!=`".to_owned()).replace("!="))
+        }
         ("=", Some("~")) => {
-            let (left, right) = operands(scan, index, index + 2);
-            error("`=~` is no operator of JSONPath", format!("write `search({left}, {right})`"))
+            let operands = Operands::of(scan, index, index + 2);
+            let search = operands.call("search");
+            let help = format!("write `{search}`");
+            Some(operands.replaced(error("`=~` is no operator of JSONPath", help), search))
         }
         ("?", _) if index > 0 && !scan.is(index - 1, "[") && !scan.is(index - 1, ",") => {
             let message = "a condition has no `? :`, it only says yes or no";
@@ -51,32 +57,71 @@ fn word(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     if !is_behind_operand {
         return None;
     }
-    let (left, right) = operands(scan, index, index + 1);
-    let help = match token.text.to_ascii_lowercase().as_str() {
-        "contains" | "includes" | "has" | "like" | "matches" | "match" | "regex" => {
-            format!("write `search({left}, {right})`")
-        }
-        "startswith" | "starts_with" => format!("write `match({left}, 'text.*')`"),
-        "endswith" | "ends_with" => format!("write `match({left}, '.*text')`"),
-        "equals" | "eq" | "is" => format!("write `{left} == {right}`"),
-        "ne" | "isnt" => format!("write `{left} != {right}`"),
-        "gt" => format!("write `{left} > {right}`"),
-        "gte" | "ge" => format!("write `{left} >= {right}`"),
-        "lt" => format!("write `{left} < {right}`"),
-        "lte" | "le" => format!("write `{left} <= {right}`"),
-        "in" => format!("write `({left} == 'a' || {left} == 'b')`"),
-        _ => return None,
-    };
+    let operands = Operands::of(scan, index, index + 1);
+    let (left, right) = (operands.left_text(), operands.right_text());
     let message = format!("`{}` is no operator of JSONPath", token.text);
-    Some(QueryError::new(message, token.at.clone()).help(help))
+    let error = QueryError::new(message, token.at.clone());
+    let word = token.text.to_ascii_lowercase();
+    let operator = match word.as_str() {
+        "equals" | "eq" | "is" => Some("=="),
+        "ne" | "isnt" => Some("!="),
+        "gt" => Some(">"),
+        "gte" | "ge" => Some(">="),
+        "lt" => Some("<"),
+        "lte" | "le" => Some("<="),
+        _ => None,
+    };
+    if let Some(operator) = operator {
+        return Some(error.help(format!("write `{left} {operator} {right}`")).replace(operator));
+    }
+    Some(match word.as_str() {
+        "contains" | "includes" | "has" | "like" | "matches" | "match" | "regex" => {
+            let search = operands.call("search");
+            operands.replaced(error.help(format!("write `{search}`")), search)
+        }
+        "startswith" | "starts_with" => error.help(format!("write `match({left}, 'text.*')`")),
+        "endswith" | "ends_with" => error.help(format!("write `match({left}, '.*text')`")),
+        "in" => error.help(format!("write `({left} == 'a' || {left} == 'b')`")),
+        _ => return None,
+    })
 }
 
-/// Returns the operand before a token and the one that begins at another token.
-fn operands<'t>(scan: &QueryTokens<'t>, end: usize, start: usize) -> (&'t str, &'t str) {
-    let before = scan.before(end).map_or(0..0, |before| before.at.clone());
-    let left = scan.paths.iter().find(|path| path.end == before.end).unwrap_or(&before);
-    let after = scan.tokens.get(start).map_or(0..0, |after| after.at.clone());
-    let right = scan.paths.iter().find(|path| path.start == after.start).unwrap_or(&after);
-    let right = if right.is_empty() { "'text'" } else { &scan.text[right.clone()] };
-    (&scan.text[left.clone()], right)
+/// The operands around an operator.
+struct Operands<'t> {
+    text: &'t str,
+    left: Range<usize>,
+    /// Empty if there is none.
+    right: Range<usize>,
+}
+
+impl<'t> Operands<'t> {
+    /// Returns the operand before a token and the one that begins at another token.
+    fn of(scan: &QueryTokens<'t>, end: usize, start: usize) -> Operands<'t> {
+        let before = scan.before(end).map_or(0..0, |before| before.at.clone());
+        let left = scan.paths.iter().find(|path| path.end == before.end).unwrap_or(&before);
+        let after = scan.tokens.get(start).map_or(0..0, |after| after.at.clone());
+        let right = scan.paths.iter().find(|path| path.start == after.start).unwrap_or(&after);
+        Operands { text: scan.text, left: left.clone(), right: right.clone() }
+    }
+
+    fn left_text(&self) -> &'t str {
+        &self.text[self.left.clone()]
+    }
+
+    fn right_text(&self) -> &'t str {
+        if self.right.is_empty() { "'text'" } else { &self.text[self.right.clone()] }
+    }
+
+    fn call(&self, function: &str) -> String {
+        format!("{function}({}, {})", self.left_text(), self.right_text())
+    }
+
+    /// Adds that both operands and what is between them are replaced, if there are two.
+    fn replaced(&self, error: QueryError, by: String) -> QueryError {
+        // The pattern of `search` has to be a text.
+        if !self.right_text().starts_with(['\'', '"']) || self.right.is_empty() {
+            return error;
+        }
+        error.fix(self.left.start..self.right.end, by)
+    }
 }

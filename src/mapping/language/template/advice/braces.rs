@@ -19,8 +19,14 @@ fn third_brace(code: Code<'_>) -> Option<TemplateAdvice> {
     }
     let last = code.len() - 1;
     let end = if code.sign(last) == Some("}") { last } else { last + 1 };
-    let help = format!("write {{{{ {} }}}}", code.text(1..end));
-    Some(TemplateAdvice::new(opening..opening + 1, "two braces are enough", help))
+    let written = format!("{{{{ {} }}}}", code.text(1..end));
+    let help = format!("write {written}");
+    let advice = TemplateAdvice::new(opening..opening + 1, "two braces are enough", help);
+    let closing = code.template[opening..].find("}}}");
+    Some(match closing {
+        Some(length) => advice.fix(opening - 2..opening + length + 3, written),
+        None => advice,
+    })
 }
 
 fn handlebars(code: Code<'_>) -> Option<TemplateAdvice> {
@@ -43,7 +49,12 @@ fn single_brace(code: Code<'_>) -> Option<TemplateAdvice> {
     // The lexer would have taken two of them as the end.
     let at = code.outermost("}").filter(|_| !code.piece.is_statement)?;
     let help = format!("write {{{{ {} }}}}", code.text(0..at));
-    Some(TemplateAdvice::new(code.place(at), "one `}` does not close `{{`", help))
+    let place = code.place(at);
+    // Two of them are no end if a bracket before them is open.
+    let is_single = !code.template[..place.start].ends_with('}')
+        && !code.template[place.end..].starts_with('}');
+    let advice = TemplateAdvice::new(place, "one `}` does not close `{{`", help);
+    Some(if is_single { advice.replace("}}") } else { advice })
 }
 
 /// Finds code without its end.
@@ -61,13 +72,19 @@ pub(super) fn unclosed(code: Code<'_>) -> Option<TemplateAdvice> {
     let is_open = literal.len() == 1 || !literal.ends_with(quote);
     if matches!(token, TemplateToken::Literal(_)) && is_open {
         let help = format!("write {quote} where the text ends, and {close} behind the value");
-        return Some(TemplateAdvice::new(
-            last.start..last.start + 1,
-            "this quote is not closed",
-            help,
-        ));
+        let place = last.start..last.start + 1;
+        let advice = TemplateAdvice::new(place, "this quote is not closed", help);
+        // The text took the end of the code, which is still there.
+        let ends = code.template.trim_end().strip_suffix(close).map(str::trim_end);
+        return Some(match ends.filter(|inner| inner.len() > last.start + 1) {
+            Some(inner) => advice.fix(inner.len()..inner.len(), quote),
+            None => advice,
+        });
     }
     let message = format!("this `{open}` is not closed");
     let help = format!("write {close} where it ends");
-    Some(TemplateAdvice::new(start..start + open.len(), message, help))
+    let advice = TemplateAdvice::new(start..start + open.len(), message, help);
+    let end = code.template.trim_end().len();
+    // Only if the code goes on to the end: elsewhere it is not known where it ends.
+    Some(if rest.is_empty() { advice.fix(end..end, format!(" {close}")) } else { advice })
 }

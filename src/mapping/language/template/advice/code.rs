@@ -10,6 +10,8 @@ pub(in crate::mapping::language::template) struct TemplateAdvice {
     pub(in crate::mapping::language::template) at: Range<usize>,
     pub(in crate::mapping::language::template) message: String,
     pub(in crate::mapping::language::template) help: String,
+    /// Byte range in the template and what to write there, if the help names exactly one correction.
+    pub(in crate::mapping::language::template) fix: Option<(Range<usize>, String)>,
 }
 
 impl TemplateAdvice {
@@ -18,7 +20,18 @@ impl TemplateAdvice {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> TemplateAdvice {
-        TemplateAdvice { at, message: message.into(), help: help.into() }
+        TemplateAdvice { at, message: message.into(), help: help.into(), fix: None }
+    }
+
+    pub(super) fn fix(mut self, at: Range<usize>, text: impl Into<String>) -> TemplateAdvice {
+        self.fix = Some((at, text.into()));
+        self
+    }
+
+    /// Says that the place is replaced by this text.
+    pub(super) fn replace(self, text: impl Into<String>) -> TemplateAdvice {
+        let at = self.at.clone();
+        self.fix(at, text)
     }
 }
 
@@ -64,6 +77,22 @@ impl<'c> Code<'c> {
     /// Returns the text from this token on.
     pub(super) fn rest(self, from: usize) -> &'c str {
         self.text(from..self.len())
+    }
+
+    /// Returns the place of a part of the template.
+    pub(super) fn place_of(self, part: &str) -> Option<Range<usize>> {
+        let start = part.as_ptr().addr().checked_sub(self.template.as_ptr().addr())?;
+        let place = start..start + part.len();
+        self.template.get(place.clone()).filter(|found| !found.is_empty()).map(|_| place)
+    }
+
+    /// Returns the text with spaces around it where it would touch a name.
+    pub(super) fn apart(self, at: &Range<usize>, text: &str) -> String {
+        let is_name = |c: char| c.is_alphanumeric() || "_'\")]".contains(c);
+        let before = if self.template[..at.start].ends_with(is_name) { " " } else { "" };
+        let touches = |c: char| !c.is_whitespace();
+        let after = if self.template[at.end..].starts_with(touches) { " " } else { "" };
+        format!("{before}{text}{after}")
     }
 
     /// Returns whether the next token follows without white space.

@@ -33,7 +33,12 @@ pub(super) fn find(code: Code<'_>) -> Option<TemplateAdvice> {
     let is_two_words = word == "else";
     let name = if is_two_words { "else if" } else { word };
     let place = code.place(0).start..code.place(usize::from(is_two_words)).end;
-    Some(TemplateAdvice::new(place, format!("a template has no statement `{name}`"), help))
+    let advice = TemplateAdvice::new(place, format!("a template has no statement `{name}`"), help);
+    Some(match word {
+        "elsif" | "elseif" | "else" => advice.replace("elif"),
+        "assign" | "let" | "var" | "const" => advice.replace("set"),
+        _ => advice,
+    })
 }
 
 fn in_value(code: Code<'_>, word: &str) -> Option<TemplateAdvice> {

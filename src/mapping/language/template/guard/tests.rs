@@ -91,7 +91,7 @@ fn guarded_template_prints_the_same() {
         "l": [3, 1, 2], "ll": [[1, 2], [3]], "o": {"k": "v", "in": 1, "not": {"is": 2}},
         "items": [{"name": "b", "n": 1}, {"name": "a", "n": 2}]
     }));
-    let payload = share(&payload, &Budget::new());
+    let payload = share(&payload, &Budget::new(), None);
     for template in TEMPLATES {
         let mut environment = Templates::new(&Patterns::of_file()).environment;
         let mut printed = |source: String| {

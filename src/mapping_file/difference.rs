@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::test_run::ChangedTest;
-use crate::cli::output::line as in_one_line;
+use crate::diagnostics::in_one_line;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::{Request, RequestKind};
 
@@ -15,7 +15,7 @@ const LINES_MAX: usize = 200;
 const KINDS: [RequestKind; 3] = [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback];
 
 /// Formats the difference below the name of the file with the expected requests.
-pub(super) fn show(changed: &ChangedTest, look: OutputStyle) -> String {
+pub(crate) fn show(changed: &ChangedTest, look: OutputStyle) -> String {
     let mut lines = DifferenceLines { lines: Vec::new(), look };
     match &changed.expected {
         None if changed.requests.is_empty() => lines.same("  no request".to_owned()),

@@ -1,38 +1,50 @@
 //! Runs the `[[test]]`s of a mapping file.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use super::file::{MappingFile, MappingTest, SampleEvents, SamplePayload};
 use crate::clock;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::Diagnostics;
 use crate::event::Request;
 use crate::intake::payload::PayloadLimits;
 use crate::json::{self, Object};
-use crate::mapping_file::file::{MappingFile, MappingTest, SampleEvents, SamplePayload};
 
 /// Results of all tests of one file.
 #[derive(Debug, Default)]
-pub(super) struct TestResults {
+pub(crate) struct TestResults {
     /// Tests that cannot be run, and warnings; `changed` is not among them.
-    pub(super) mistakes: Diagnostics,
-    pub(super) changed: Vec<ChangedTest>,
+    pub(crate) mistakes: Diagnostics,
+    pub(crate) changed: Vec<ChangedTest>,
     /// Warnings about blocks of which no test makes a request.
-    pub(super) unreached: Diagnostics,
+    pub(crate) unreached: Diagnostics,
+    /// Outcome of each test, in their order; none if no test was run.
+    pub(crate) outcomes: Vec<TestOutcome>,
+}
+
+#[derive(Debug)]
+pub(crate) enum TestOutcome {
+    Passed,
+    /// Position in `changed`.
+    Changed(usize),
+    /// Reason why it was not run to its end.
+    Failed(String),
 }
 
 /// Test whose payload becomes other requests than its `expect` says.
 #[derive(Debug)]
-pub(super) struct ChangedTest {
-    pub(super) test: MappingTest,
+pub(crate) struct ChangedTest {
+    pub(crate) test: MappingTest,
     /// `None` if the file is missing or empty.
-    pub(super) expected: Option<Vec<Request>>,
-    pub(super) requests: Vec<Request>,
+    pub(crate) expected: Option<Vec<Request>>,
+    pub(crate) requests: Vec<Request>,
     /// File with the expected requests; `None` if the mapping file is part of the program.
-    pub(super) file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 }
 
 impl ChangedTest {
-    pub(super) fn diagnostic(&self) -> Diagnostic {
+    pub(crate) fn diagnostic(&self) -> Diagnostic {
         let (payload, expect) = (&self.test.payload.text, &self.test.expect);
         let message = match self.expected {
             Some(_) => format!("{payload} gives other requests than expected"),
@@ -43,7 +55,16 @@ impl ChangedTest {
 }
 
 /// Runs the tests of a file that has no mistakes; of any other it runs none.
-pub(super) fn run(source: &MappingFile, limits: &PayloadLimits) -> TestResults {
+pub(crate) fn run(source: &MappingFile, limits: &PayloadLimits) -> TestResults {
+    run_until(source, limits, None)
+}
+
+/// Runs the tests until a time from which on none is begun.
+pub(crate) fn run_until(
+    source: &MappingFile,
+    limits: &PayloadLimits,
+    end: Option<Instant>,
+) -> TestResults {
     let mut results = TestResults::default();
     // Without a source no test makes a request, which is only a consequence of the mistakes.
     if source.source.is_none() || source.tests.is_empty() {
@@ -52,10 +73,23 @@ pub(super) fn run(source: &MappingFile, limits: &PayloadLimits) -> TestResults {
     let mut worked = vec![false; source.mapping.blocks().len()];
     for test in &source.tests {
         let run = TestRun { source, limits, test };
-        match run.test(&mut results.mistakes, &mut worked) {
-            Ok(changed) => results.changed.extend(changed),
-            Err(mistake) => results.mistakes.push(mistake),
-        }
+        let outcome = if end.is_some_and(|end| Instant::now() >= end) {
+            Err(run.wrong("the tests before it took too long".to_owned()))
+        } else {
+            run.test(&mut results.mistakes, &mut worked)
+        };
+        results.outcomes.push(match outcome {
+            Ok(None) => TestOutcome::Passed,
+            Ok(Some(changed)) => {
+                results.changed.push(changed);
+                TestOutcome::Changed(results.changed.len() - 1)
+            }
+            Err(mistake) => {
+                let reason = mistake.message.clone();
+                results.mistakes.push(mistake);
+                TestOutcome::Failed(reason)
+            }
+        });
     }
     // After a failure, a block may lack a request because of that.
     if !results.mistakes.iter().any(Diagnostic::is_error) {

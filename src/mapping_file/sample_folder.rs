@@ -1,0 +1,60 @@
+//! Where the files that `[[test]]`s name are read: payloads and expected requests.
+
+use std::path::{Path, PathBuf};
+
+use super::bundle;
+use crate::file;
+
+/// Folder of samples beside the mapping files.
+const SAMPLES: &str = "samples";
+/// Size of a file; the limits of intake apply in addition.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SampleFolder {
+    /// The folder of the mapping file, with the program below it.
+    BesideFile,
+    /// The program alone, of which the mapping file is a part.
+    Program,
+    /// `samples` in this folder, with the program below it: no other file is opened.
+    Only(Option<PathBuf>),
+}
+
+impl SampleFolder {
+    /// Reads a file by its path relative to the mapping file.
+    pub(super) fn read(&self, path: &str, mapping_file: &str) -> Result<Vec<u8>, String> {
+        let bundled = bundle::text(path).map(|text| text.as_bytes().to_vec());
+        let full = match self {
+            SampleFolder::Program => {
+                return bundled.ok_or(format!("{path}: no such file in the program"));
+            }
+            SampleFolder::BesideFile => {
+                let folder = Path::new(mapping_file).parent().unwrap_or(Path::new(""));
+                folder.join(path)
+            }
+            SampleFolder::Only(folder) => {
+                match folder.as_ref().and_then(|folder| within(folder, path)) {
+                    Some(full) => full,
+                    None => return bundled.ok_or(absent(path)),
+                }
+            }
+        };
+        // Only if there is no such file: one that cannot be read is a mistake.
+        match bundled {
+            Some(bundled) if !full.exists() && !full.is_symlink() => Ok(bundled),
+            _ => file::read_regular(&full, BYTES_MAX).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// Returns the path of a sample; `None` if there is no file at it below `samples` of the folder.
+fn within(folder: &Path, path: &str) -> Option<PathBuf> {
+    // By the real paths: a link could lead out of the folder.
+    let samples = folder.join(SAMPLES).canonicalize().ok()?;
+    let full = folder.join(path).canonicalize().ok()?;
+    full.starts_with(&samples).then_some(full)
+}
+
+fn absent(path: &str) -> String {
+    format!("{path}: there is no such file in `{SAMPLES}` of the mapping folder")
+}
