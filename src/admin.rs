@@ -8,11 +8,17 @@ mod tokens;
 mod refusals;
 mod routes;
 mod contract;
+mod record;
+mod caller;
+mod logins;
+mod csrf;
 mod access;
 mod caller_slots;
 pub(crate) mod api;
 mod body;
 mod known_params;
+mod pages;
+mod response_headers;
 mod state;
 pub(crate) mod views;
 pub(crate) mod change_views;
@@ -21,7 +27,7 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -31,12 +37,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use access::AccessControl;
-pub(crate) use access::USER_HEADER;
 use api::description::WrittenDescription;
 use body::Bodies;
+pub(crate) use caller::USER_HEADER;
 pub use caller_slots::CallerSlots;
 use contract::Contracts;
 use error::ApiError;
+pub use logins::proxy::ProxyLogins;
+pub use logins::{LoginSettings, Logins, MadeLink};
 pub use role::Role;
 pub use state::{AdminState, DestinationHandle};
 pub use tokens::{AdminToken, AdminTokens};
@@ -48,8 +56,9 @@ const REQUESTS_MAX: usize = 64;
 pub fn router(state: Arc<AdminState>) -> Router {
     let (routes, description) = api::described();
     let contracts = Contracts::of(&description);
-    let access = AccessControl { tokens: Arc::clone(&state.tokens), contracts: contracts.clone() };
+    let access = AccessControl { logins: Arc::clone(&state.logins), contracts: contracts.clone() };
     let bodies = Bodies::new(contracts.clone());
+    let pages = pages::router(Arc::clone(&state.logins));
     routes
         .layer(Extension(WrittenDescription::of(&description)))
         .route_layer(from_fn_with_state(contracts, known_params::check))
@@ -60,16 +69,19 @@ pub fn router(state: Arc<AdminState>) -> Router {
         // keep others from being handled.
         .layer(DefaultBodyLimit::disable())
         .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_MAX))
+        .layer(from_fn(csrf::check_form))
         .layer(from_fn_with_state(bodies, body::read))
         .layer(from_fn_with_state(access, access::admit))
+        .with_state(state)
+        // After the layers, so that they need no token and answer even if `REQUESTS_MAX` requests
+        // are being handled.
+        .merge(pages)
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request to the API was not answered: internal error");
             ApiError::Internal.into_response()
         }))
-        .with_state(state)
-        // After the layers, so that it needs no token and answers even if `REQUESTS_MAX` requests
-        // are being handled.
         .route("/healthz", get(health).fallback(|| async { ApiError::MethodNotAllowed }))
+        .layer(map_response(response_headers::add))
 }
 
 async fn health(uri: Uri) -> Result<Json<Value>, ApiError> {

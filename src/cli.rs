@@ -19,6 +19,7 @@ mod import;
 mod init;
 mod line_input;
 mod local_listener;
+mod login_link;
 mod preview;
 mod providers;
 mod destinations;
@@ -95,6 +96,8 @@ enum Command {
     Sources(sources::Arguments),
     /// List, pause, resume and probe destinations, through the running relay
     Destinations(destinations::Arguments),
+    /// Make a link that logs a browser in at the admin address, through the running relay
+    LoginLink(login_link::Arguments),
     /// Sign a payload like its provider and post it to the relay
     Send(send::Arguments),
     /// List the bundled sources and the other known tools, or show the definition of a provider
@@ -201,6 +204,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Sources(arguments) => sources::run(arguments, environment),
         Command::Destinations(arguments) => destinations::run(arguments, environment),
+        Command::LoginLink(arguments) => login_link::run(&arguments, environment),
         Command::Send(arguments) => send::run(&arguments, environment),
         Command::Providers(arguments) => providers::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments, environment),

@@ -5,6 +5,7 @@ mod destinations;
 mod environment;
 mod known_keys;
 mod logging;
+mod proxy_auth;
 mod store_url;
 pub mod tls;
 mod traces;
@@ -33,6 +34,7 @@ pub use admin::{AdminConfig, TokenConfig};
 pub use destinations::{DestinationConfig, DestinationConfigs};
 use environment::Overrides;
 pub use environment::ReadDocuments;
+pub use proxy_auth::{ProxyAuthConfig, ProxyAuthSettings};
 pub use tls::TlsConfig;
 pub use traces::TracesConfig;
 use values::{address, depth, duration, networks, set_if_some, size, url};
@@ -110,6 +112,7 @@ impl Config {
         }
         for (document, mistakes) in &mut read {
             config.admin.report_equal_secrets(&document.name, mistakes);
+            config.admin.proxy_auth.report(&document.name, mistakes);
             config.tls.report_incomplete(&document.name, mistakes);
             config.admin.tls.report_incomplete(&document.name, mistakes);
             diagnostic::limit(document, mistakes);
@@ -128,6 +131,8 @@ impl Config {
         secrets.push(of(SecretPurpose::Admin, &self.admin.token));
         let named = self.admin.tokens.iter();
         secrets.extend(named.map(|it| of(SecretPurpose::AdminToken(it.name.clone()), &it.token)));
+        let proxy = self.admin.proxy_auth.secret();
+        secrets.extend(proxy.map(|it| of(SecretPurpose::AdminProxy, it)));
         let headers = self.traces.secrets();
         secrets.extend(headers.map(|(name, it)| of(SecretPurpose::Header(name.to_owned()), it)));
         secrets
@@ -241,7 +246,10 @@ impl Config {
         set_if_some(&mut intake.json_depth_max, depth(&mut section, mistakes));
         set_if_some(&mut intake.key_bytes_max, size(&mut section, "key_bytes_max", mistakes));
         set_if_some(&mut intake.parsed_bytes_max, size(&mut section, "parsed_bytes_max", mistakes));
-        set_if_some(&mut intake.trusted_proxies, networks(&mut section, mistakes));
+        set_if_some(
+            &mut intake.trusted_proxies,
+            networks(&mut section, "trusted_proxies", mistakes),
+        );
         set_if_some(&mut intake.body_timeout, duration(&mut section, "body_timeout", mistakes));
         let header_timeout = duration(&mut section, "header_timeout", mistakes);
         set_if_some(&mut self.listener.header_timeout, header_timeout);

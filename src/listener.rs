@@ -8,7 +8,7 @@ mod write_timeout;
 mod idle_connections;
 mod pulse;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +68,17 @@ pub async fn bind(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// Returns the address at which this machine reaches a listener.
+pub fn local_address(listen: SocketAddr) -> SocketAddr {
+    // Not every system connects to 0.0.0.0 or [::], which stand for all addresses of the machine.
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// A bound address, and the sign of life of the loop that accepts its connections.

@@ -22,12 +22,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::admin::{AdminState, CallerSlots};
+use crate::admin::{AdminState, CallerSlots, Logins};
 use crate::comparison::ComparisonThreads;
 use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
+use crate::listener::Listening;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::Location;
 use crate::parse_memory::ParseMemory;
@@ -52,6 +53,7 @@ pub(crate) struct Relay {
     pub(crate) store: Arc<Sqlite>,
     pub(crate) addresses: SourceAddresses,
     pub(crate) admin_tokens: StartTokens,
+    pub(crate) logins: Arc<Logins>,
     /// Whether the public URL shows that there is a proxy in front and none is trusted.
     pub(crate) has_unnamed_proxy: bool,
     intake: Arc<Intake>,
@@ -80,6 +82,7 @@ impl Relay {
             listeners::bind(&config).await?;
         let store = Arc::new(open_store(config.store.clone()).await?);
         let admin_tokens = StartTokens::of(&config)?;
+        let logins = start_logins(&config, &described, (&admin_tokens, &store));
         let traces = trace_export::start(&config.traces).await;
         let mut tasks = Tasks::new(config.delivery.shutdown_timeout);
 
@@ -89,9 +92,7 @@ impl Relay {
         mapping_versions::record(&store, files).await;
         let shared = Shared { traces: traces.clone(), mapper };
         let deliveries = Deliveries::new(&config, &store, files, shared)?;
-        for delivery in deliveries.all() {
-            tasks.spawn(Arc::clone(delivery).run(tasks.shutdown_started()));
-        }
+        run_deliveries(&deliveries, &mut tasks);
         let replay_ordered = Arc::new(Notify::new());
         let (wake, ended) = (Arc::clone(&replay_ordered), tasks.shutdown_started());
         tasks.spawn(maintenance::run(store.clone(), config.retention, wake, ended));
@@ -112,6 +113,7 @@ impl Relay {
             store,
             addresses,
             admin_tokens,
+            logins,
             has_unnamed_proxy,
             intake,
             secrets,
@@ -122,11 +124,20 @@ impl Relay {
         };
         let folder = Location::of(&config.mappings).folder().map(Path::to_owned);
         let state = relay.admin_state(&config.destinations, folder, replay_ordered);
-        let (router, closed) = (admin::router(Arc::new(state)), relay.tasks.shutdown_started());
-        relay.tasks.spawn(listener::serve(requests, router, config.listener, closed));
+        relay.serve_admin(requests, state, config.listener);
         relay.follow_certificates(certificates);
         relay.addresses.write(&relay.sources()).await;
         Ok(relay)
+    }
+
+    fn serve_admin(
+        &mut self,
+        requests: Listening,
+        state: AdminState,
+        settings: listener::Settings,
+    ) {
+        let (router, closed) = (admin::router(Arc::new(state)), self.tasks.shutdown_started());
+        self.tasks.spawn(listener::serve(requests, router, settings, closed));
     }
 
     fn follow_certificates(&mut self, served: Vec<ServedCertificate>) {
@@ -153,7 +164,7 @@ impl Relay {
             certificates: self.certificate_ends.clone(),
         };
         AdminState {
-            tokens: Arc::clone(&self.admin_tokens.tokens),
+            logins: Arc::clone(&self.logins),
             secrets: Arc::clone(&self.secrets),
             store: self.store.clone(),
             intake: Arc::clone(&self.intake),
@@ -243,6 +254,10 @@ impl Relay {
                 self.admin_tokens.replace_named(name, value);
                 Ok(())
             }
+            SecretPurpose::AdminProxy => {
+                self.logins.replace_proxy_secret(value);
+                Ok(())
+            }
             SecretPurpose::Header(name) => trace_export::replace_header(&self.traces, name, value),
             // Applied with its mapping file.
             SecretPurpose::Source(_) => Ok(()),
@@ -318,6 +333,21 @@ impl Relay {
 async fn open_store(settings: sqlite::Settings) -> Result<Sqlite, RelayError> {
     let opened = spawn_blocking(move || Sqlite::open(&settings)).await;
     Ok(opened.expect("opening the store does not panic, and nothing cancels it")?)
+}
+
+fn run_deliveries(deliveries: &Deliveries, tasks: &mut Tasks) {
+    for delivery in deliveries.all() {
+        tasks.spawn(Arc::clone(delivery).run(tasks.shutdown_started()));
+    }
+}
+
+fn start_logins(
+    config: &Config,
+    listeners: &ListenerState,
+    (tokens, store): (&StartTokens, &Arc<Sqlite>),
+) -> Arc<Logins> {
+    let settings = config.admin.logins(listeners.local_admin_url.clone());
+    Arc::new(Logins::new(settings, Arc::clone(&tokens.tokens), store.clone()))
 }
 
 fn secrets_in_use(config: &Config, files: &[MappingFile]) -> SecretsInUse {

@@ -13,6 +13,7 @@ mod queue;
 mod archive;
 mod operations;
 pub mod maintenance;
+mod session;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -34,7 +35,7 @@ pub use mapping_version::{
     FoundVersion, InvalidVersionCursor, MappingHistory, MappingHistoryEntry, MappingText,
     MappingTexts, MappingVersion, VERSIONS_KEPT, VersionCursor,
 };
-pub use operations::Operations;
+pub use operations::{Operations, SESSIONS_MAX, SESSIONS_OF_ONE_MAX};
 pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{
     Attempt, Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, NextStep, Progress, Queue, Renewal,
@@ -43,6 +44,7 @@ pub use queue::{
 pub use replay::{
     HoldDecision, ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,
 };
+pub use session::{LoginMethod, SessionDigest, StoredSession};
 pub use sqlite::Sqlite;
 
 /// Stores events and their progress. A write that returns `Ok` is on disk and survives a power

@@ -5,10 +5,12 @@ pub(super) mod description;
 pub(crate) mod destinations;
 pub(crate) mod echo_keys;
 pub(crate) mod events;
+pub(crate) mod login_links;
 pub(crate) mod metrics;
 pub(crate) mod preview;
 pub(crate) mod replays;
 pub(crate) mod secrets;
+pub(crate) mod session;
 pub(crate) mod sources;
 pub(crate) mod stats;
 pub(crate) mod versions;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::routes;
 
 use super::error::ErrorBody;
@@ -33,7 +35,7 @@ use super::state::AdminState;
                        in UTC. Every error is `{\"error\", \"reason\"}`; an unknown parameter or key is one."
     ),
     components(schemas(ErrorBody)),
-    security(("token" = []))
+    security(("token" = []), ("session" = []))
 )]
 struct ApiDescription;
 
@@ -65,9 +67,16 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))
+        .routes(Role::Metrics, routes!(session::show))
+        .routes(Role::Everything, routes!(login_links::make))
         .routes(Role::Metrics, routes!(metrics::metrics))
         .routes(Role::Read, routes!(description::description))
         .split_for_parts();
+    add_security_schemes(&mut description);
+    (routes, description)
+}
+
+fn add_security_schemes(description: &mut utoipa::openapi::OpenApi) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
@@ -79,5 +88,12 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .build();
     let components = description.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    (routes, description)
+    let cookie = ApiKeyValue::with_description(
+        "savio_relay_session",
+        "The session of a browser, which `POST /login` begins and `POST /logout` ends. Where the relay \
+         is reached by https, the name begins with `__Host-`. What is not GET needs the session's \
+         `csrf_token` (`GET /api/v1/session`) as the header `X-CSRF-Token`, and an `Origin` of this \
+         relay. A token in the header counts before a cookie.",
+    );
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
 }

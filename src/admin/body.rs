@@ -48,7 +48,7 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     }
     // A body of GET has no meaning (RFC 9110, section 9.3.1), and no route reads it.
     let is_get = request.method() == "GET" || request.method() == "HEAD";
-    let contract = bodies.contracts.get(&request).filter(|_| !is_get);
+    let contract = bodies.contracts.of_request(&request).filter(|_| !is_get);
     let Some(takes_body) = contract.map(|it| it.takes_body) else {
         return next.run(request.map(|_| Body::empty())).await;
     };
@@ -59,7 +59,7 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
         return ApiError::Unavailable(reason.to_owned()).into_response();
     };
     let (parts, body) = request.into_parts();
-    match gather(body, bodies.time_max).await {
+    match gather(body, BYTES_MAX, bodies.time_max).await {
         // A pause with `{"until": ...}` would be one without an end.
         Ok(body) if !takes_body && !is_empty(&body) => {
             let reason = "this route takes no body: send none, or {}";
@@ -79,13 +79,18 @@ fn is_empty(body: &[u8]) -> bool {
 #[serde(deny_unknown_fields)]
 struct NoKeys {}
 
-async fn gather(body: Body, time_max: Duration) -> Result<Bytes, ApiError> {
-    let read = Limited::new(body, BYTES_MAX).collect();
+/// Reads a body that is within these limits.
+pub(super) async fn gather(
+    body: Body,
+    bytes_max: usize,
+    time_max: Duration,
+) -> Result<Bytes, ApiError> {
+    let read = Limited::new(body, bytes_max).collect();
     let read = timeout(time_max, read).await.map_err(|_| ApiError::BodyTimeout)?;
     match read {
         Ok(whole) => {
             let whole = whole.to_bytes();
-            // Every body of the API is JSON, which some tools begin with a byte order mark.
+            // Nearly every body is JSON, which some tools begin with a byte order mark.
             Ok(whole.slice_ref(json::without_bom(&whole)))
         }
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
@@ -103,17 +108,17 @@ mod tests {
         let soon = Duration::from_millis(50);
 
         assert_eq!(
-            gather(Body::from_stream(pending), soon).await.unwrap_err(),
+            gather(Body::from_stream(pending), BYTES_MAX, soon).await.unwrap_err(),
             ApiError::BodyTimeout
         );
         let large = Body::from(vec![b' '; BYTES_MAX + 1]);
-        assert_eq!(gather(large, TIME_MAX).await.unwrap_err(), ApiError::TooLarge);
-        assert!(gather(Body::from(vec![b' '; BYTES_MAX]), TIME_MAX).await.is_ok());
+        assert_eq!(gather(large, BYTES_MAX, TIME_MAX).await.unwrap_err(), ApiError::TooLarge);
+        assert!(gather(Body::from(vec![b' '; BYTES_MAX]), BYTES_MAX, TIME_MAX).await.is_ok());
     }
 
     #[tokio::test]
     async fn byte_order_mark_before_the_body_is_skipped() {
-        let body = gather(Body::from("\u{feff}{}"), TIME_MAX).await.unwrap();
+        let body = gather(Body::from("\u{feff}{}"), BYTES_MAX, TIME_MAX).await.unwrap();
 
         assert_eq!(body, "{}");
     }

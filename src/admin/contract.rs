@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::request::Parts;
+use axum::http::{Extensions, Method};
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{OpenApi, PathItem, RefOr};
 
@@ -35,10 +37,19 @@ impl Contracts {
     }
 
     /// Returns the contract of the route that a request matched; none if there is no such route.
-    pub(super) fn get(&self, request: &Request) -> Option<&RouteContract> {
-        let route = request.extensions().get::<MatchedPath>()?.as_str();
+    pub(super) fn get(&self, parts: &Parts) -> Option<&RouteContract> {
+        self.find(&parts.extensions, &parts.method)
+    }
+
+    /// The same for a request as a whole.
+    pub(super) fn of_request(&self, request: &Request) -> Option<&RouteContract> {
+        self.find(request.extensions(), request.method())
+    }
+
+    fn find(&self, extensions: &Extensions, method: &Method) -> Option<&RouteContract> {
+        let route = extensions.get::<MatchedPath>()?.as_str();
         // HEAD is answered by the handlers of GET.
-        let method = if request.method() == "HEAD" { "GET" } else { request.method().as_str() };
+        let method = if method == "HEAD" { "GET" } else { method.as_str() };
         // Not `BTreeMap::get`, which would need the route as a `String` for each request.
         let found = self.0.iter().find(|((it, path), _)| *it == method && path == route);
         found.map(|(_, contract)| contract)

@@ -1,7 +1,5 @@
 //! Errors of the API, and the status of each.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
@@ -14,9 +12,26 @@ use crate::store::StoreError;
 pub(crate) enum ApiError {
     #[error("send the header Authorization: Bearer TOKEN with a token of the admin API")]
     Unauthorized,
-    /// The token is known, and its role does not suffice.
-    #[error("the token {token} has the role {}: this needs {}", has.as_str(), needed.as_least())]
-    Forbidden { token: Arc<str>, has: Role, needed: Role },
+    #[error("the session has ended: log in again at /login")]
+    SessionEnded,
+    /// What a proxy says of its user cannot be believed.
+    #[error("{0}")]
+    ProxyRefused(String),
+    /// Whoever logs in presents a wrong token, or a link that cannot be used.
+    #[error("{0}")]
+    LoginFailed(&'static str),
+    /// The caller is known, and the role does not suffice.
+    #[error("{who} has the role {}: this needs {}", has.as_str(), needed.as_least())]
+    Forbidden { who: String, has: Role, needed: Role },
+    /// A page of another site may have sent the request.
+    #[error("{0}")]
+    Forged(&'static str),
+    /// The request is for another host name.
+    #[error("{0}")]
+    Misdirected(String),
+    /// Too many logins failed.
+    #[error("too many logins failed: try again in {seconds} s")]
+    TooManyFailures { seconds: u64 },
     #[error("{0}")]
     BadRequest(String),
     #[error("{0}")]
@@ -58,6 +73,10 @@ pub(super) enum ErrorCode {
     Conflict,
     #[serde(rename = "too large")]
     TooLarge,
+    #[serde(rename = "misdirected request")]
+    Misdirected,
+    #[serde(rename = "too many requests")]
+    TooMany,
     #[serde(rename = "unsupported content type")]
     ContentType,
     #[serde(rename = "internal error")]
@@ -78,7 +97,7 @@ pub(super) struct ErrorBody {
 }
 
 impl ErrorCode {
-    pub(super) const ALL: [ErrorCode; 11] = [
+    pub(super) const ALL: [ErrorCode; 13] = [
         ErrorCode::BadRequest,
         ErrorCode::Unauthorized,
         ErrorCode::Forbidden,
@@ -87,6 +106,8 @@ impl ErrorCode {
         ErrorCode::TooSlow,
         ErrorCode::Conflict,
         ErrorCode::TooLarge,
+        ErrorCode::Misdirected,
+        ErrorCode::TooMany,
         ErrorCode::ContentType,
         ErrorCode::Internal,
         ErrorCode::Unavailable,
@@ -102,6 +123,8 @@ impl ErrorCode {
             ErrorCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
             ErrorCode::Conflict => StatusCode::CONFLICT,
             ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            ErrorCode::TooMany => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -110,10 +133,23 @@ impl ErrorCode {
 }
 
 impl ApiError {
+    /// Returns the seconds after which the same request may succeed.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            ApiError::TooManyFailures { seconds } => Some(*seconds),
+            _ => (self.code() == ErrorCode::Unavailable).then_some(30),
+        }
+    }
+
     fn code(&self) -> ErrorCode {
         match self {
-            ApiError::Unauthorized => ErrorCode::Unauthorized,
-            ApiError::Forbidden { .. } => ErrorCode::Forbidden,
+            ApiError::Unauthorized
+            | ApiError::SessionEnded
+            | ApiError::ProxyRefused(_)
+            | ApiError::LoginFailed(_) => ErrorCode::Unauthorized,
+            ApiError::Forbidden { .. } | ApiError::Forged(_) => ErrorCode::Forbidden,
+            ApiError::Misdirected(_) => ErrorCode::Misdirected,
+            ApiError::TooManyFailures { .. } => ErrorCode::TooMany,
             ApiError::BadRequest(_) => ErrorCode::BadRequest,
             ApiError::NotFound(_) => ErrorCode::NotFound,
             ApiError::MethodNotAllowed => ErrorCode::MethodNotAllowed,
@@ -131,15 +167,16 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let error = self.code();
         let status = error.status();
+        let retry_after = self.retry_after();
         let body = Json(ErrorBody { error, reason: self.to_string() });
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         // RFC 9110, section 15.5.2: a 401 names the scheme.
-        if self == ApiError::Unauthorized {
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(30));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

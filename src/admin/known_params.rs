@@ -15,7 +15,7 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let known = contracts.get(&request).map_or(&[][..], |contract| &contract.query);
+    let known = contracts.of_request(&request).map_or(&[][..], |contract| &contract.query);
     require(request.uri(), known)?;
     Ok(next.run(request).await)
 }

@@ -12,7 +12,11 @@ pub(super) fn describe(operation: &mut Operation, reads_body: bool, role: Role) 
     let has_body = operation.request_body.is_some();
     let mut common = vec![
         (ErrorCode::BadRequest, "A parameter, the path or the body is not as described"),
-        (ErrorCode::Unauthorized, "There is no token, or it is not known"),
+        (
+            ErrorCode::Unauthorized,
+            "There is no token, or it is not known, or the session has ended",
+        ),
+        (ErrorCode::Misdirected, "A browser asks for another host name. See `admin.hosts`"),
         (ErrorCode::MethodNotAllowed, "The method is another; `Allow` names those of this path"),
         (ErrorCode::Internal, "An internal error, which is in the relay's log"),
         (
@@ -23,7 +27,9 @@ pub(super) fn describe(operation: &mut Operation, reads_body: bool, role: Role) 
     ];
     // The metrics may be read with any token.
     if role > Role::Metrics {
-        common.push((ErrorCode::Forbidden, "The token's role does not suffice. Nothing changed"));
+        let reason = "The role does not suffice, or a page of another site may have sent the \
+                      request. Nothing changed";
+        common.push((ErrorCode::Forbidden, reason));
     }
     if reads_body {
         common.push((ErrorCode::TooSlow, "The body did not arrive in time"));

@@ -25,6 +25,13 @@ impl Role {
         ("edit", Role::Edit),
     ];
 
+    /// Returns the role of this name, that of `admin.token` included.
+    pub fn named(name: &str) -> Option<Role> {
+        let everything = ("everything", Role::Everything);
+        let mut all = Role::NAMED.into_iter().chain([everything]);
+        all.find(|(it, _)| *it == name).map(|(_, role)| role)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Metrics => "metrics",

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tracing::error;
 
 use super::caller_slots::CallerSlots;
 use super::error::ApiError;
-use super::tokens::AdminTokens;
+use super::logins::Logins;
+use super::record::record;
 use crate::comparison::ComparisonThreads;
 use crate::delivery::source_pauses::why_source_waits;
 use crate::delivery::waits::{Obstacles, waiting_for};
@@ -24,7 +24,7 @@ use crate::telemetry::metrics::{Counters, Metrics};
 
 /// The parts of the relay that the API shows and changes.
 pub struct AdminState {
-    pub tokens: Arc<AdminTokens>,
+    pub logins: Arc<Logins>,
     /// The secrets that the relay uses, to be compared.
     pub secrets: Arc<SecretsInUse>,
     pub store: Arc<dyn Store>,
@@ -103,15 +103,9 @@ impl AdminState {
         event.set_waiting_for(waiting_for(event, obstacles, now));
     }
 
-    /// Records an action that has been done. If that fails, the log keeps it.
-    // The action is not undone for it: a person who paused a destination in an emergency needs the
-    // pause more than its entry.
+    /// Records an action that has been done.
     pub(super) async fn record(&self, entry: NewAuditEntry) {
-        if let Err(error) = self.store.record(entry.clone()).await {
-            let NewAuditEntry { by, action, on, .. } = entry;
-            let (on, action, via) = (on.unwrap_or_default(), action.as_str(), by.via.as_str());
-            error!(%error, who = by.who, via, action, on, "an action is not in the audit");
-        }
+        record(&*self.store, entry).await;
     }
 
     /// Parses the name of a source; fails if there is no such source.

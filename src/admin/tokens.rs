@@ -33,6 +33,14 @@ impl AdminToken {
         (!token.is_empty()).then(|| AdminToken { name: name.into(), role, digest: digest(token) })
     }
 
+    /// Returns a digest to which sessions are bound. The token's own is not stored: it would be as
+    /// good as the token to whoever tries guesses.
+    pub(super) fn bound(&self) -> [u8; 32] {
+        let mut bound = Sha256::new_with_prefix("session of the token\0");
+        bound.update(self.digest);
+        bound.finalize().into()
+    }
+
     /// Returns whether the token is short enough to be guessed.
     pub fn is_short(token: &SecretString) -> bool {
         token.expose_secret().len() < LENGTH_MIN
@@ -62,6 +70,11 @@ impl AdminTokens {
     /// Replaces all tokens. Requests that were admitted with an earlier one are finished.
     pub fn replace(&self, tokens: Vec<AdminToken>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
+    }
+
+    /// Returns the token of this name; none if there is none at present.
+    pub(super) fn named(&self, name: &str) -> Option<AdminToken> {
+        self.current().iter().find(|token| &*token.name == name).cloned()
     }
 
     /// Returns the token that was presented; none if it is no longer one, or never was.

@@ -1,6 +1,6 @@
 //! Input of commands: the configuration, mapping files, payloads.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::diagnostics::report::show;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::{Location, LocationError};
 use crate::secret::Environment;
-use crate::{clock, file, json};
+use crate::{clock, file, json, listener};
 
 /// Largest file or standard input that is read. The limits of intake apply after that.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -90,13 +90,7 @@ pub(super) fn mapping_file(
 /// Returns the address at which this machine reaches a server that listens there; none if that
 /// leaves the port open.
 pub(super) fn local_address(listen: SocketAddr) -> Option<SocketAddr> {
-    // Not every system connects to 0.0.0.0 or [::], which stand for all addresses of the machine.
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    (listen.port() != 0).then_some(SocketAddr::new(ip, listen.port()))
+    (listen.port() != 0).then(|| listener::local_address(listen))
 }
 
 /// Reads a file, or standard input for `-`.

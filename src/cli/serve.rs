@@ -51,6 +51,7 @@ pub(super) fn run(
             warn!("the store: {newer}");
         }
         startup_report::print(&relay, &files, format).await;
+        startup_report::print_login_link(&relay);
         relay.warn_of_waiting(&files).await;
         let result = tokio::select! {
             () = signalled => {

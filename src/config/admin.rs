@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use secrecy::ExposeSecret;
 
+use super::proxy_auth::ProxyAuthConfig;
 use super::tls::TlsConfig;
-use super::values::set_if_some;
-use crate::admin::Role;
+use super::values::{set_if_some, url};
+use crate::admin::{LoginSettings, ProxyLogins, Role};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::event::SourceName;
@@ -21,6 +22,11 @@ pub struct AdminConfig {
     pub tokens: Vec<TokenConfig>,
     /// The certificate of the admin API's address.
     pub tls: TlsConfig,
+    /// URL at which people reach the admin API, without a slash at its end.
+    pub public_url: Option<String>,
+    /// Further host names by which it is reached.
+    pub hosts: Vec<String>,
+    pub proxy_auth: ProxyAuthConfig,
 }
 
 /// A token with a role: `[[admin.tokens]]`.
@@ -37,7 +43,33 @@ pub struct TokenConfig {
 impl AdminConfig {
     pub(super) fn from_environment(environment: &Environment) -> AdminConfig {
         let token = secret::from_environment("ADMIN_TOKEN", environment);
-        AdminConfig { token, tokens: Vec::new(), tls: TlsConfig::new("admin.tls") }
+        AdminConfig {
+            token,
+            tokens: Vec::new(),
+            tls: TlsConfig::new("admin.tls"),
+            public_url: None,
+            hosts: Vec::new(),
+            proxy_auth: ProxyAuthConfig::default(),
+        }
+    }
+
+    /// Returns how people log in, where the listener is reached at this URL.
+    pub fn logins(&self, own_url: String) -> LoginSettings {
+        let proxy = self.proxy_auth.settings().map(|it| {
+            let proxy =
+                ProxyLogins::new(it.header.clone(), it.from.to_vec(), it.role, it.roles.clone());
+            match it.secret {
+                Some((header, secret)) => proxy.with_secret(header.clone(), secret.value().ok()),
+                None => proxy,
+            }
+        });
+        LoginSettings {
+            public_url: self.public_url.clone(),
+            hosts: self.hosts.clone(),
+            has_tls: self.tls.is_on(),
+            own_url,
+            proxy,
+        }
     }
 
     /// Applies the section `[admin]`.
@@ -51,6 +83,11 @@ impl AdminConfig {
         if let Some(named) = section.text("token", mistakes) {
             set_if_some(&mut self.token, secret::find(&named, environment, mistakes));
         }
+        if let Some(url) = url(&mut section, "public_url", mistakes) {
+            self.public_url = Some(url.trim_end_matches('/').to_owned());
+        }
+        set_if_some(&mut self.hosts, host_names(&mut section, mistakes));
+        self.proxy_auth.take(&mut section, environment, mistakes);
         for table in section.tables_headed("tokens", "admin.tokens", mistakes) {
             self.take_token(table, environment, mistakes);
         }
@@ -108,6 +145,22 @@ impl AdminConfig {
     }
 }
 
+/// Reads `hosts`, names without scheme and port.
+fn host_names(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for text in section.texts("hosts", mistakes)? {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !text.text.is_empty() && text.text.chars().all(is_part) {
+            names.push(text.text);
+            continue;
+        }
+        let message = format!("`{}` is not a host name", text.text);
+        let help = "write the name alone, without scheme, port and path: \"relay.example.com\"";
+        mistakes.push(Diagnostic::error(text.place, message).help(help));
+    }
+    Some(names)
+}
+
 fn are_equal(one: &Secret, other: &Secret) -> bool {
     let both = one.value().ok().zip(other.value().ok());
     both.is_some_and(|(one, other)| one.expose_secret() == other.expose_secret())
@@ -159,6 +212,22 @@ mod tests {
         assert!(with("env:A", "secret a").contains("env:NAME"));
         assert!(with("role", "rolle").contains("did you mean `role`?"));
         assert!(mistake("[admin.tokens]\nname = \"a\"").contains("[[admin.tokens]]"));
+    }
+
+    #[test]
+    fn addresses_of_people_are_read_and_checked() {
+        let config = "[admin]\npublic_url = \"https://relay.example.com/\"\nhosts = [\"relay\"]";
+
+        let Config { admin, .. } = read(config, &VARIABLES).unwrap();
+
+        assert_eq!(admin.public_url.as_deref(), Some("https://relay.example.com"));
+        assert_eq!(admin.hosts, ["relay"]);
+        for wrong in ["https://relay", "relay:8081", "relay/x", "", "*.example.com"] {
+            let shown = mistake(&format!("[admin]\nhosts = [\"{wrong}\"]"));
+            assert!(shown.contains("is not a host name"), "{shown}");
+        }
+        let shown = mistake("[admin]\npublic_url = \"relay.example.com\"");
+        assert!(shown.contains("`public_url` is not an http or https URL"), "{shown}");
     }
 
     #[test]

@@ -44,10 +44,11 @@ pub(super) fn address(
 
 pub(super) fn networks(
     section: &mut TomlTable<'_>,
+    key: &'static str,
     mistakes: &mut Diagnostics,
 ) -> Option<Vec<Network>> {
     let mut networks = Vec::new();
-    for text in section.texts("trusted_proxies", mistakes)? {
+    for text in section.texts(key, mistakes)? {
         if let Ok(network) = text.text.parse::<Network>() {
             if network.has_all_addresses() {
                 let message = format!("`{}` trusts everyone as a proxy", text.text);

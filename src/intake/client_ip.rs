@@ -1,5 +1,6 @@
 //! The address of the client, through trusted proxies.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,12 @@ pub struct Network(IpNet);
 #[error("a network is an address, or one with the length of its prefix, such as 10.0.0.0/8")]
 pub struct InvalidNetwork;
 
+impl fmt::Display for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 impl FromStr for Network {
     type Err = InvalidNetwork;
 
@@ -35,7 +42,12 @@ impl Network {
         self.0.prefix_len() == 0
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Returns whether it is one address.
+    pub fn is_single(&self) -> bool {
+        self.0.prefix_len() == self.0.max_prefix_len()
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
 }

@@ -19,7 +19,7 @@ use crate::config::{AdminConfig, Config, TokenConfig};
 pub(crate) struct StartTokens {
     pub(super) tokens: Arc<AdminTokens>,
     pub(crate) origin: TokenOrigin,
-    /// What is wrong with the secrets of `[[admin.tokens]]`.
+    /// What is wrong with the secrets of `[[admin.tokens]]` and of the proxy.
     pub(crate) doubts: Vec<String>,
     /// Roles of `[[admin.tokens]]`, also of those without a secret.
     roles: BTreeMap<String, Role>,
@@ -107,7 +107,8 @@ fn named(config: &AdminConfig) -> impl Iterator<Item = AdminToken> {
 /// What to do about a secret that is missing or short.
 const LONG: &str = "give it a long secret, such as `openssl rand -hex 32` makes";
 
-/// Returns a sentence for each token of `[[admin.tokens]]` whose secret is missing or short.
+/// Returns a sentence for each token of `[[admin.tokens]]`, and for the proxy, whose secret is missing
+/// or short.
 pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
     let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token.value() {
         Ok(token) => AdminToken::is_short(token)
@@ -116,7 +117,14 @@ pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
             Some(format!("the admin token \"{name}\" is not accepted: {reason}; {LONG}"))
         }
     };
-    config.tokens.iter().filter_map(doubt).collect()
+    let proxy = config.proxy_auth.settings().and_then(|it| it.secret);
+    let of_proxy = proxy.and_then(|(_, secret)| match secret.value() {
+        Ok(secret) => AdminToken::is_short(secret).then(|| {
+            format!("the secret of the admin proxy is short: others may guess it; {LONG}")
+        }),
+        Err(reason) => Some(format!("users of the admin proxy are not admitted: {reason}; {LONG}")),
+    });
+    config.tokens.iter().filter_map(doubt).chain(of_proxy).collect()
 }
 
 /// Returns the file for a generated token, in which commands find it.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::certificates::ServedCertificate;
 use super::error::RelayError;
 use crate::config::{Config, TlsConfig};
-use crate::listener::{self, Listening, Pulse};
+use crate::listener::{self, Listening, Pulse, local_address};
 
 /// The addresses for webhooks and for the admin API.
 pub(super) struct Listeners {
@@ -23,6 +23,8 @@ pub(crate) struct ListenerState {
     /// URL of the same.
     pub(crate) url: String,
     pub(crate) admin_url: String,
+    /// The same as this machine reaches it.
+    pub(crate) local_admin_url: String,
     /// A sentence for each certificate.
     pub(crate) certificates: Vec<String>,
     pub(super) webhook_pulse: Pulse,
@@ -43,6 +45,7 @@ pub(super) async fn bind(config: &Config) -> Result<Listeners, RelayError> {
         address,
         url: format!("{}://{address}", config.tls.scheme()),
         admin_url: format!("{}://{admin}", config.admin.tls.scheme()),
+        local_admin_url: format!("{}://{}", config.admin.tls.scheme(), local_address(admin)),
         certificates: certificates.iter().map(ServedCertificate::description).collect(),
         webhook_pulse: webhooks.pulse.clone(),
         admin_pulse: requests.pulse.clone(),

@@ -23,6 +23,8 @@ pub enum SecretPurpose {
     Admin,
     /// One of `[[admin.tokens]]`.
     AdminToken(String),
+    /// `admin.proxy_auth.secret_header`.
+    AdminProxy,
     /// A header for the collector of traces.
     Header(String),
     Source(String),
@@ -34,6 +36,7 @@ impl fmt::Display for SecretPurpose {
             SecretPurpose::Destination(name) => write!(formatter, "destination {name}"),
             SecretPurpose::Admin => formatter.write_str("admin.token"),
             SecretPurpose::AdminToken(name) => write!(formatter, "admin token {name}"),
+            SecretPurpose::AdminProxy => formatter.write_str("admin proxy"),
             SecretPurpose::Header(name) => write!(formatter, "traces header {name}"),
             SecretPurpose::Source(name) => write!(formatter, "source {name}"),
         }

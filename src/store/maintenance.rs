@@ -27,6 +27,9 @@ pub trait Maintenance: Send + Sync {
     /// Purges a small batch of events that settled before this time.
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
 
+    /// Deletes the sessions that ended before this time, and returns their number.
+    async fn purge_sessions(&self, now: Timestamp) -> Result<usize, StoreError>;
+
     /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
     /// million events take a third of a second, during which others can write.
     async fn recount(&self) -> Result<usize, StoreError>;
@@ -112,6 +115,7 @@ pub async fn run_once(
     for id in store.open_replays().await? {
         run_replay(store, id, |_| {}).await?;
     }
+    store.purge_sessions(now).await?;
     let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
     let mut events = 0;
     loop {

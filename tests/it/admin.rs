@@ -1,13 +1,16 @@
 //! The admin API of the real program.
 
 mod bounds;
+mod browser;
 mod changes;
 mod check;
 mod described;
+mod proxied;
 mod random;
 mod refusals;
 mod roles;
 mod scraped;
+mod sessions;
 mod strict;
 
 use std::collections::BTreeMap;

@@ -10,6 +10,7 @@ mod list;
 mod mapping_versions;
 mod replay;
 mod retention;
+mod sessions;
 mod sqlite;
 mod steps;
 mod suspects;

@@ -6,7 +6,8 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
-use crate::cli::output::{print_error, stderr_style};
+use crate::admin::Role;
+use crate::cli::output::{self, print_error, stderr_style};
 use crate::cli::version::VERSION;
 use crate::config::Config;
 use crate::diagnostics::report::show;
@@ -137,6 +138,18 @@ pub(super) fn secret_warnings(config: &Config) -> Vec<String> {
 pub(super) fn warn_of_secrets(warnings: &[String]) {
     for warning in warnings {
         warn!("{warning}");
+    }
+}
+
+/// Prints a link by which whoever looks at the terminal logs in. Nobody else is shown it: a log is kept,
+/// and others may read it.
+pub(super) fn print_login_link(relay: &Relay) {
+    if !std::io::stdout().is_terminal() {
+        return;
+    }
+    if let Some(link) = relay.logins.make_link(Role::Everything) {
+        // Without standard output there is nobody to read it.
+        let _ = output::print(&format!("log in once within 10 minutes: {}\n", link.url));
     }
 }
 

@@ -15,6 +15,7 @@ use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
 use super::mapping_versions;
+use super::operations::sessions;
 use crate::store::error::StoreError;
 use crate::store::maintenance::{Maintenance, Purged};
 use crate::store::mapping_version::MappingTexts;
@@ -45,6 +46,11 @@ impl Maintenance for Sqlite {
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {
         self.damage.check()?;
         self.writer.write(move |transaction| retention::purge(transaction, settled_before)).await
+    }
+
+    async fn purge_sessions(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.damage.check()?;
+        self.writer.write(move |transaction| sessions::purge(transaction, now)).await
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {

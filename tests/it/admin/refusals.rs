@@ -47,6 +47,13 @@ impl Provocation<'_> {
             }
             "409" if path.ends_with("/changes") => self.changes("off"),
             "409" => self.request(&self.path(self.queued, ""), TOKEN).json(&json!({})),
+            "421" => {
+                let evil = http().request(
+                    self.operation.method.parse().unwrap(),
+                    format!("{}{path}", self.scene.relay.admin_url),
+                );
+                evil.header("host", "evil.example").header("cookie", "savio_relay_session=x")
+            }
             "413" => self.request(&path, TOKEN).body(vec![b' '; 12 * 1024 * 1024 + 1]),
             "415" => self.request(&path, TOKEN).header(CONTENT_TYPE, "text/plain").body("{}"),
             // A body that takes half a minute, an unavailable store and a bug have tests of their own.

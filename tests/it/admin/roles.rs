@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 27] = [
+const ROUTES: [(&str, &str, &str); 29] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
@@ -31,6 +32,8 @@ const ROUTES: [(&str, &str, &str); 27] = [
     ("GET", "/api/v1/stats", "read"),
     ("POST", "/api/v1/secrets/compare", "everything"),
     ("POST", "/api/v1/echo-keys", "operate"),
+    ("GET", "/api/v1/session", "metrics"),
+    ("POST", "/api/v1/login-links", "everything"),
     ("GET", "/metrics", "metrics"),
     ("GET", "/api/v1/openapi.json", "read"),
 ];
@@ -61,9 +64,25 @@ async fn scene() -> Scene {
             "[[admin.tokens]]\nname = \"{role}\"\ntoken = \"env:{variable}\"\nrole = \"{role}\"\n"
         )
     };
+    let users = ROLES.map(|role| format!("\"{role}-user\" = \"{role}\""));
+    let proxy = format!(
+        "[admin.proxy_auth]\nheader = \"{}\"\nfrom = \"127.0.0.1\"\nroles = {{ {} }}\n",
+        browser::USER,
+        users.join(", ")
+    );
     let variables = ROLES.map(|role| (role.to_uppercase(), token_of(role)));
     let variables = variables.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
-    Scene::configured(&ROLES.map(table).concat(), &variables).await
+    Scene::configured(&(ROLES.map(table).concat() + &proxy), &variables).await
+}
+
+/// Returns callers with this role, one for each way to prove who one is, and how each is named.
+async fn callers(scene: &Scene, role: &str) -> Vec<(Caller, String)> {
+    vec![
+        (Caller::bearer(&token_of(role)), format!("the token {role}")),
+        (scene.browser(&token_of(role)).await, format!("the token {role}")),
+        (scene.browser_by_link(role).await, "this login link".to_owned()),
+        (scene.browser_of_proxy(&format!("{role}-user")).await, format!("the user {role}-user")),
+    ]
 }
 
 /// Returns what a person sees of the relay: any action changes it.
@@ -113,24 +132,32 @@ async fn role_that_does_not_suffice_is_403_and_changes_nothing() {
     };
     let before = visible_state(&scene).await;
 
-    for (method, route, needed) in ROUTES {
-        let id = if route.ends_with("/release") { &held } else { &dead };
-        let name = if route.contains("destinations") { "default" } else { "form" };
-        let path = route.replace("{id}", id).replace("{name}", name);
-        let body = (method == "POST").then(|| body(route));
-        for role in &ROLES[..rank(needed)] {
-            let answer = scene.call_as(&token_of(role), (method, &path), body.as_ref()).await;
-            assert_eq!(answer.status, 403, "{role}: {method} {path}");
-            let error = answer.json();
-            assert_eq!(error["error"], "forbidden", "{error}");
-            let needs = match needed {
-                EVERYTHING => "admin.token".to_owned(),
-                needed => format!("{needed} or more"),
-            };
-            let reason = format!("the token {role} has the role {role}: this needs {needs}");
-            assert_eq!(error["reason"], reason);
+    for (at, has) in ROLES.into_iter().enumerate() {
+        for (caller, named) in callers(&scene, has).await {
+            let refused = ROUTES.into_iter().filter(|(_, _, needed)| rank(needed) > at);
+            for (method, route, needed) in refused {
+                let id = if route.ends_with("/release") { &held } else { &dead };
+                let name = if route.contains("destinations") { "default" } else { "form" };
+                let path = route.replace("{id}", id).replace("{name}", name);
+                let mut request = caller.request(&scene, method, &path);
+                if method == "POST" {
+                    request = request.json(&body(route));
+                }
+                let answer = request.send().await.unwrap();
+                assert_eq!(answer.status(), 403, "{named}: {method} {path}");
+                let error: Value = answer.json().await.unwrap();
+                assert_eq!(error["error"], "forbidden", "{error}");
+                let needs = match needed {
+                    EVERYTHING => "admin.token".to_owned(),
+                    needed => format!("{needed} or more"),
+                };
+                assert_eq!(
+                    error["reason"],
+                    format!("{named} has the role {has}: this needs {needs}")
+                );
+            }
+            assert_eq!(visible_state(&scene).await, before, "{named}, {has}");
         }
-        assert_eq!(visible_state(&scene).await, before, "{method} {path}");
     }
 }
 
@@ -139,13 +166,27 @@ async fn role_that_suffices_is_admitted() {
     let scene = scene().await;
     let [_, _, _, dead] = scene.one_of_each().await;
 
-    for (method, route, needed) in ROUTES {
-        let path = route.replace("{id}", &dead).replace("{name}", "no");
-        for role in &ROLES[rank(needed)..] {
-            let answer = scene.call_as(&token_of(role), (method, &path), None).await;
-            assert!(![401, 403].contains(&answer.status.as_u16()), "{role}: {method} {path}");
+    for (at, has) in ROLES.into_iter().enumerate() {
+        for (caller, named) in callers(&scene, has).await {
+            let admitted = ROUTES.into_iter().filter(|(_, _, needed)| rank(needed) <= at);
+            for (method, route, _) in admitted {
+                let path = route.replace("{id}", &dead).replace("{name}", "no");
+                let status = caller.status(&scene, method, &path).await;
+                assert!(![401, 403, 421].contains(&status), "{named}, {has}: {method} {path}");
+            }
         }
-        assert!(![401, 403].contains(&scene.call(method, &path, None).await.status.as_u16()));
+    }
+    let browsers = [
+        Caller::bearer(TOKEN),
+        scene.browser(TOKEN).await,
+        scene.browser_by_link(EVERYTHING).await,
+    ];
+    for (method, route, _) in ROUTES {
+        let path = route.replace("{id}", &dead).replace("{name}", "no");
+        for caller in &browsers {
+            let status = caller.status(&scene, method, &path).await;
+            assert!(![401, 403, 421].contains(&status), "{method} {path}");
+        }
     }
 }
 

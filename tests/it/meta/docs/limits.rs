@@ -173,22 +173,13 @@ fn mapping_limits() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn other_limits() -> Vec<(&'static str, String)> {
+fn admin_limits() -> Vec<(&'static str, String)> {
     let bytes_of = |path, name| bytes(number(path, name));
     let count_of = |path, name| count(number(path, name));
+    let failures = |name| constant("admin/logins/failures", name);
+    assert!(failures("OF_ONE").contains("count: 5, period: Duration::from_secs(10)"));
+    assert!(failures("ALL").contains("count: 5, period: Duration::from_secs(1)"));
     vec![
-        ("longest `Retry-After` that is honoured", duration("delivery/", "RETRY_AFTER_MAX")),
-        (
-            "crashes while mapping an event, after which it is dead",
-            count_of("store/", "DEATHS_MAX"),
-        ),
-        (
-            "pages of feature requests that are read for `existing`",
-            count_of("delivery/feature_requests/", "PAGES_MAX"),
-        ),
-        ("spans that wait for the trace collector", count_of("telemetry/", "QUEUE_MAX")),
-        ("size of a secret's file", bytes_of("secret/location.rs", "FILE_BYTES_MAX")),
-        ("shortest secret that is recognised in headers", bytes_of("intake/", "SECRET_BYTES_MIN")),
         ("body of a request to the admin API", bytes_of("src/admin/", "BYTES_MAX")),
         ("time for the body of a request to the admin API", duration("src/admin/", "TIME_MAX")),
         ("events on a page of the admin API", count_of("src/admin/", "LIMIT_MAX")),
@@ -214,6 +205,40 @@ fn other_limits() -> Vec<(&'static str, String)> {
             "versions of each mapping file that are kept",
             format!("{}, and those that events name", count_of("store/", "VERSIONS_KEPT")),
         ),
+        (
+            "time for which a session at the admin address lasts",
+            duration("admin/logins/sessions", "LASTS"),
+        ),
+        (
+            "sessions of one token or user, and in all",
+            format!(
+                "{}, and {}",
+                count_of("store/", "SESSIONS_OF_ONE_MAX"),
+                count_of("store/", "SESSIONS_MAX")
+            ),
+        ),
+        ("failed logins of one client, and in all", "5 in 10 s, and 5 a second".to_owned()),
+        ("time for which a login link is valid", duration("admin/logins/links", "VALID_FOR")),
+        ("login links at a time", count_of("admin/logins/", "LINKS_MAX")),
+    ]
+}
+
+fn other_limits() -> Vec<(&'static str, String)> {
+    let bytes_of = |path, name| bytes(number(path, name));
+    let count_of = |path, name| count(number(path, name));
+    vec![
+        ("longest `Retry-After` that is honoured", duration("delivery/", "RETRY_AFTER_MAX")),
+        (
+            "crashes while mapping an event, after which it is dead",
+            count_of("store/", "DEATHS_MAX"),
+        ),
+        (
+            "pages of feature requests that are read for `existing`",
+            count_of("delivery/feature_requests/", "PAGES_MAX"),
+        ),
+        ("spans that wait for the trace collector", count_of("telemetry/", "QUEUE_MAX")),
+        ("size of a secret's file", bytes_of("secret/location.rs", "FILE_BYTES_MAX")),
+        ("shortest secret that is recognised in headers", bytes_of("intake/", "SECRET_BYTES_MIN")),
         ("keys for the test webhooks of `doctor` at a time", count_of("intake/echo", "KEYS_MAX")),
         ("time for which such a key is valid", duration("intake/echo", "VALID_FOR")),
         ("test webhooks with one such key", count_of("intake/echo", "REQUESTS_MAX")),
@@ -227,11 +252,12 @@ fn other_limits() -> Vec<(&'static str, String)> {
 fn documented_limits_are_those_of_the_code() {
     let page = read("docs/limits.md");
     let mut documented = BTreeMap::new();
-    let mut of_code: BTreeMap<String, String> = [intake_limits(), mapping_limits(), other_limits()]
-        .into_iter()
-        .flatten()
-        .map(|(limit, value)| (limit.to_owned(), value))
-        .collect();
+    let mut of_code: BTreeMap<String, String> =
+        [intake_limits(), mapping_limits(), admin_limits(), other_limits()]
+            .into_iter()
+            .flatten()
+            .map(|(limit, value)| (limit.to_owned(), value))
+            .collect();
     let mut is_limits = false;
     for line in page.lines() {
         is_limits = line.starts_with("| Limit |") || (is_limits && line.starts_with('|'));

@@ -130,6 +130,11 @@ pub(super) fn configuration() -> String {
         };
         writeln!(out, "\n### \\[{name}\\]\n\n{meaning}\n\n{}", schema.rows(keys, &[]).trim_end())
             .unwrap();
+        for (key, table) in keys.iter().filter(|(_, it)| it["properties"].is_object()) {
+            let rows = schema.rows(table["properties"].as_object().unwrap(), &required(table));
+            let meaning = plain(table["description"].as_str().unwrap());
+            writeln!(out, "\n### \\[{name}.{key}\\]\n\n{meaning}\n\n{}", rows.trim_end()).unwrap();
+        }
         for (key, list) in keys.iter().filter(|(_, it)| it["items"]["properties"].is_object()) {
             let (heading, table) = (format!("### \\[\\[{name}.{key}\\]\\]"), &list["items"]);
             let rows = schema.rows(table["properties"].as_object().unwrap(), &required(table));

@@ -1,0 +1,496 @@
+//! Sessions of browsers: how they begin and end, and what they do not admit.
+
+use std::fs;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::browser::{Caller, client, cookie};
+use super::{Scene, TOKEN};
+use crate::support::relay::{Relay, http, program};
+use crate::support::wait::until_async;
+
+const READER: &str = "[[admin.tokens]]\nname = \"ada\"\ntoken = \"env:ADA\"\nrole = \"read\"\n";
+const ADA: &str = "the token of ada";
+
+async fn scene() -> Scene {
+    Scene::configured(READER, &[("ADA", ADA)]).await
+}
+
+const PAUSE: (&str, &str) = ("POST", "/api/v1/sources/form/pause");
+
+async fn is_paused(scene: &Scene) -> bool {
+    let sources = scene.get("/api/v1/sources").await;
+    sources["sources"].as_array().unwrap().iter().any(|it| it["paused"] == true)
+}
+
+#[tokio::test]
+async fn login_by_a_token_begins_a_session_with_its_role() {
+    let scene = scene().await;
+
+    let begun = scene.login(json!({ "token": ADA })).await;
+
+    assert_eq!(begun.status(), 200);
+    let set = begun.headers()["set-cookie"].to_str().unwrap().to_owned();
+    let attributes = "; Path=/; HttpOnly; SameSite=Lax; Max-Age=43200";
+    assert!(set.starts_with("savio_relay_session=") && set.ends_with(attributes), "{set}");
+    let browser = Caller::default().with("cookie", &cookie(&begun));
+    let answered: Value = begun.json().await.unwrap();
+    let session = browser.request(&scene, "GET", "/api/v1/session").send().await.unwrap();
+    let session: Value = session.json().await.unwrap();
+    assert_eq!(answered, session);
+    let shown = (&session["who"], &session["via"], &session["role"]);
+    assert_eq!(shown, (&json!("ada"), &json!("token"), &json!("read")));
+    assert!(session["ends_at"].is_string() && session["csrf_token"].is_string());
+    assert_eq!(browser.status(&scene, "GET", "/api/v1/events").await, 200);
+    let by_token = Caller::bearer(ADA).request(&scene, "GET", "/api/v1/session");
+    let by_token: Value = by_token.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&by_token["ends_at"], &by_token["csrf_token"]), (&Value::Null, &Value::Null));
+    let log = scene.relay.log_at_stop();
+    assert!(!set.split(['=', ';']).any(|part| part.len() > 40 && log.contains(part)), "{log}");
+}
+
+#[tokio::test]
+async fn login_page_works_without_script() {
+    let scene = scene().await;
+    let url = format!("{}/login", scene.relay.admin_url);
+    let page = client().get(format!("{url}?next=/api/v1/stats")).send().await.unwrap();
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    let page = page.text().await.unwrap();
+    assert!(page.contains("<label for=\"token\">") && !page.contains("<script"), "{page}");
+    assert!(page.contains("name=\"next\" value=\"/api/v1/stats\""), "{page}");
+    let post = async |body: &'static str| {
+        let form = "application/x-www-form-urlencoded";
+        let post = client().post(&url).header("content-type", form).body(body);
+        post.header("origin", &scene.relay.admin_url).send().await.unwrap()
+    };
+
+    let wrong = post("token=wrong&next=/api/v1/stats").await;
+    assert_eq!(wrong.status(), 401);
+    assert!(!wrong.headers().contains_key("set-cookie"));
+    let shown = wrong.text().await.unwrap();
+    assert!(shown.contains("<p role=\"alert\">This token is not known.</p>"), "{shown}");
+    assert!(shown.contains("value=\"/api/v1/stats\"") && !shown.contains("wrong"), "{shown}");
+
+    let right = post("token=the+token+of+ada&next=/api/v1/stats").await;
+    assert_eq!(
+        (right.status().as_u16(), &right.headers()["location"]),
+        (303, &"/api/v1/stats".parse().unwrap())
+    );
+    let browser = Caller::default().with("cookie", &cookie(&right));
+    assert_eq!(browser.status(&scene, "GET", "/api/v1/stats").await, 200);
+    for elsewhere in ["token=the+token+of+ada&next=//evil.example", "token=the+token+of+ada"] {
+        assert_eq!(post(elsewhere).await.headers()["location"], "login", "{elsewhere}");
+    }
+    for mistaken in ["", "token=x&code=y", "tokn=x"] {
+        assert_eq!(post(mistaken).await.status(), 400, "{mistaken}");
+    }
+    let page = browser.request(&scene, "GET", "/login").send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("You are the token ada with the role read."), "{page}");
+}
+
+#[tokio::test]
+async fn logout_ends_the_session() {
+    let scene = scene().await;
+    let browser = scene.browser(ADA).await;
+    let page = browser.request(&scene, "GET", "/login").send().await.unwrap().text().await.unwrap();
+    let (_, field) = page.split_once("name=\"csrf\" value=\"").unwrap();
+    let csrf = field.split('"').next().unwrap();
+    let of_page = browser.clone().without("x-csrf-token");
+    let log_out = async |caller: &Caller, form: String| {
+        let form = caller.request(&scene, "POST", "/logout").body(form);
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        form.send().await.unwrap()
+    };
+
+    assert_eq!(log_out(&of_page, "csrf=wrong".to_owned()).await.status(), 403);
+    assert_eq!(of_page.status(&scene, "GET", "/api/v1/session").await, 200);
+    let done = log_out(&of_page, format!("csrf={csrf}")).await;
+
+    assert_eq!(
+        (done.status().as_u16(), &done.headers()["location"]),
+        (303, &"login".parse().unwrap())
+    );
+    assert!(done.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    let (status, reason) = browser.refusal(&scene, "GET", "/api/v1/session").await;
+    assert_eq!((status, reason.as_str()), (401, "the session has ended: log in again at /login"));
+    assert_eq!(scene.browser(ADA).await.status(&scene, "POST", "/logout").await, 204);
+    assert_eq!(Caller::default().status(&scene, "POST", "/logout").await, 204);
+}
+
+#[tokio::test]
+async fn login_begins_another_session_and_ends_the_one_before() {
+    let scene = scene().await;
+    let planted = Caller::default().with("cookie", "savio_relay_session=planted");
+    let login = async |caller: &Caller| {
+        let login = caller.request(&scene, "POST", "/login").json(&json!({ "token": ADA }));
+        cookie(&login.send().await.unwrap())
+    };
+
+    let first = login(&planted).await;
+    assert_ne!(first, "savio_relay_session=planted");
+    assert_eq!(planted.status(&scene, "GET", "/api/v1/session").await, 401);
+    let first = Caller::default().with("cookie", &first);
+    let second = Caller::default().with("cookie", &login(&first).await);
+
+    assert_eq!(first.status(&scene, "GET", "/api/v1/session").await, 401);
+    assert_eq!(second.status(&scene, "GET", "/api/v1/session").await, 200);
+}
+
+#[tokio::test]
+async fn request_of_another_sites_page_is_403_and_changes_nothing() {
+    let scene = scene().await;
+    let browser = scene.browser(TOKEN).await;
+    let other = scene.browser(TOKEN).await;
+    let token_of = |caller: &Caller| {
+        let found = caller.headers.iter().find(|(name, _)| *name == "x-csrf-token");
+        found.unwrap().1.clone()
+    };
+    let bare = browser.clone().without("origin").without("x-csrf-token");
+    let (origin, token) = (scene.relay.admin_url.clone(), token_of(&browser));
+    let (method, path) = PAUSE;
+
+    for (origin, token) in [
+        (None, Some(token.as_str())),
+        (Some("null"), Some(&token)),
+        (Some("https://evil.example"), Some(&token)),
+        (Some("http://localhost.evil.example"), Some(&token)),
+        (Some(&origin), None),
+        (Some(&origin), Some("")),
+        (Some(&origin), Some(&token[1..])),
+        (Some(&origin), Some(&token_of(&other))),
+    ] {
+        let mut forged = bare.clone();
+        forged.headers.extend(origin.map(|it| ("origin", it.to_owned())));
+        forged.headers.extend(token.map(|it| ("x-csrf-token", it.to_owned())));
+        let (status, _) = forged.refusal(&scene, method, path).await;
+        assert_eq!(status, 403, "{origin:?} {token:?}");
+        let delete = forged.status(&scene, "DELETE", "/api/v1/replays/x").await;
+        assert_eq!(delete, 403, "{origin:?} {token:?}");
+    }
+    assert!(!is_paused(&scene).await);
+    assert_eq!(browser.status(&scene, method, path).await, 200);
+    assert!(is_paused(&scene).await);
+    let log = scene.relay.log_at_stop();
+    assert!(log.contains("POST /api/v1/sources/form/pause token=admin.token"), "{log}");
+}
+
+#[tokio::test]
+async fn token_of_a_form_is_read_from_its_field() {
+    let scene = scene().await;
+    let browser = scene.browser(TOKEN).await;
+    let (_, token) = browser.headers.iter().find(|(name, _)| *name == "x-csrf-token").unwrap();
+    let of_page = browser.clone().without("x-csrf-token");
+    let post = async |body: String| {
+        let post = of_page.request(&scene, "POST", "/api/v1/preview").body(body);
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        post.header("content-type", form).send().await.unwrap().status().as_u16()
+    };
+
+    assert_eq!(post(String::new()).await, 403);
+    assert_eq!(post("csrf=x&mapping=y".to_owned()).await, 403);
+    // It is admitted; the route takes JSON.
+    assert_eq!(post(format!("mapping=y&csrf={token}")).await, 415);
+}
+
+#[tokio::test]
+async fn name_that_another_site_made_lead_here_is_421() {
+    let scene = Scene::configured(
+        "[admin]\npublic_url = \"https://relay.example.com\"\nhosts = [\"inside\"]",
+        &[],
+    )
+    .await;
+    let begun = scene.login(json!({ "token": TOKEN })).await;
+    let session = cookie(&begun);
+    assert!(session.starts_with("__Host-savio_relay_session="), "{session}");
+    let browser = Caller::default().with("cookie", &session);
+
+    for (host, status) in [
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:8081", 421),
+        ("relay.example.com.evil.example", 421),
+        ("relay.example.com", 200),
+        ("RELAY.example.com:8443", 200),
+        ("inside:1", 200),
+        ("localhost:8081", 200),
+        ("192.0.2.7", 200),
+        ("[2001:db8::1]:8081", 200),
+    ] {
+        let named = browser.clone().with("host", host);
+        assert_eq!(named.status(&scene, "GET", "/api/v1/session").await, status, "{host}");
+        assert_eq!(named.status(&scene, "GET", "/login").await, status, "{host}");
+    }
+    let evil = |caller: Caller| caller.with("host", "evil.example");
+    let (status, reason) = evil(browser).refusal(&scene, "GET", "/api/v1/session").await;
+    assert_eq!(status, 421);
+    assert!(reason.contains("evil.example") && reason.contains("admin.hosts"), "{reason}");
+    assert_eq!(evil(Caller::default()).status(&scene, "POST", "/login").await, 421);
+    assert_eq!(evil(Caller::default()).status(&scene, "POST", "/logout").await, 421);
+    let path = "/api/v1/session";
+    assert_eq!(evil(Caller::default()).status(&scene, "GET", "/healthz").await, 200);
+    assert_eq!(evil(Caller::bearer(TOKEN)).status(&scene, "GET", path).await, 200);
+    assert_eq!(evil(Caller::bearer("wrong")).status(&scene, "GET", path).await, 401);
+    assert_eq!(evil(Caller::default()).status(&scene, "GET", path).await, 401);
+}
+
+#[tokio::test]
+async fn token_in_the_header_counts_before_a_session() {
+    let scene = scene().await;
+    let browser = scene.browser(ADA).await.without("origin").without("x-csrf-token");
+    let with = |header: &str| browser.clone().with("authorization", header);
+    let status = async |header: &str, (method, path): (&'static str, &'static str)| {
+        with(header).status(&scene, method, path).await
+    };
+    let read = ("GET", "/api/v1/stats");
+
+    for wrong in ["Bearer wrong", "Bearer", "bearer  ", "Bearer \u{e9}"] {
+        assert_eq!(status(wrong, read).await, 401, "{wrong}");
+    }
+    let twice = with(&format!("Bearer {TOKEN}")).with("authorization", &format!("Bearer {TOKEN}"));
+    assert_eq!(twice.status(&scene, "GET", read.1).await, 401);
+    // Such a header is for a proxy in front.
+    assert_eq!(status("Basic YTpi", read).await, 200);
+    assert_eq!(status(&format!("bearer {TOKEN}"), PAUSE).await, 200);
+}
+
+#[tokio::test]
+async fn session_survives_a_restart() {
+    let scene = scene().await;
+    let browser = scene.browser(ADA).await;
+    let restarted = |Scene { folder, savio, relay }, ada| {
+        assert!(relay.stop().success());
+        let variables = [("FORM_SECRET", "s"), ("ADMIN_TOKEN", TOKEN), ("ADA", ada)];
+        let relay = Relay::start(folder.path(), &variables);
+        Scene { folder, savio, relay }
+    };
+    let status = async |scene: &Scene| browser.status(scene, "GET", "/api/v1/session").await;
+
+    let scene = restarted(scene, ADA);
+    assert_eq!(status(&scene).await, 200);
+    let scene = restarted(scene, "another token");
+    assert_eq!(status(&scene).await, 401);
+}
+
+#[tokio::test]
+async fn session_goes_on_while_the_store_is_not_available() {
+    let scene = scene().await;
+    let browser = scene.browser(ADA).await;
+    let leaving = scene.browser(ADA).await;
+    let store = Connection::open(scene.folder.path().join("relay.db")).unwrap();
+    store.execute_batch("ALTER TABLE sessions RENAME TO away").unwrap();
+    let status = async |caller: &Caller| caller.status(&scene, "GET", "/api/v1/session").await;
+
+    // Whatever the store says of one that is not known, the answer is not that it has ended.
+    let unknown = Caller::default().with("cookie", "savio_relay_session=unknown");
+    until_async(async || status(&unknown).await == 503).await;
+    assert_eq!(scene.login(json!({ "token": ADA })).await.status(), 503);
+    assert_eq!(leaving.status(&scene, "POST", "/logout").await, 204);
+    assert_eq!((status(&browser).await, status(&leaving).await), (200, 401));
+
+    store.execute_batch("ALTER TABLE away RENAME TO sessions").unwrap();
+    until_async(async || status(&unknown).await == 401).await;
+    assert_eq!((status(&browser).await, status(&leaving).await), (200, 401));
+    let left: i64 = store.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 1, "the one that ended meanwhile is deleted");
+}
+
+#[tokio::test]
+async fn session_that_another_node_ended_ends_here() {
+    let scene = scene().await;
+    let browser = scene.browser(ADA).await;
+    let store = Connection::open(scene.folder.path().join("relay.db")).unwrap();
+
+    store.execute("DELETE FROM sessions", []).unwrap();
+
+    let start = std::time::Instant::now();
+    until_async(async || browser.status(&scene, "GET", "/api/v1/session").await == 401).await;
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn changed_token_ends_its_sessions_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ada");
+    fs::write(&file, ADA).unwrap();
+    let config = READER.replace("env:ADA", &format!("file:{}", file.display()));
+    let scene = Scene::configured(&config, &[]).await;
+    let (browser, main) = (scene.browser(ADA).await, scene.browser(TOKEN).await);
+    let linked = scene.browser_by_link("read").await;
+    let status = async |caller: &Caller| caller.status(&scene, "GET", "/api/v1/session").await;
+    let used = || scene.relay.logged("admin token ada: the new value");
+
+    fs::write(&file, "another token of ada").unwrap();
+    scene.relay.hang_up();
+    until_async(async || used() == 1).await;
+    assert_eq!((status(&browser).await, status(&main).await), (401, 200));
+    assert_eq!(status(&linked).await, 200);
+
+    fs::write(&file, ADA).unwrap();
+    scene.relay.hang_up();
+    until_async(async || used() == 2).await;
+    assert_eq!(status(&browser).await, 401);
+    assert_eq!(scene.login(json!({ "token": ADA })).await.status(), 200);
+}
+
+#[tokio::test]
+async fn every_response_has_the_headers_that_protect_pages() {
+    let scene = scene().await;
+    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+                  connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+    for path in ["/healthz", "/login", "/api/v1/stats", "/no", "/login?x=1", "/logout"] {
+        for caller in [Caller::default(), Caller::bearer(TOKEN)] {
+            let response = caller.request(&scene, "GET", path).send().await.unwrap();
+            let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            assert_eq!(header("content-security-policy"), policy, "{path}");
+            assert_eq!(header("referrer-policy"), "same-origin", "{path}");
+            assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+            assert_eq!(header("cache-control"), "no-store", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn failed_logins_are_limited_and_successes_are_not() {
+    let scene = scene().await;
+    for _ in 0..20 {
+        assert_eq!(scene.login(json!({ "token": ADA })).await.status(), 200);
+    }
+    let mut limited = None;
+    for _ in 0..8 {
+        let failed = scene.login(json!({ "token": "wrong" })).await;
+        if failed.status() == 429 {
+            limited = Some(failed);
+            break;
+        }
+        assert_eq!(failed.status(), 401);
+    }
+    let limited = limited.expect("the sixth failure is too many");
+    let seconds: u64 = limited.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&seconds), "{seconds}");
+    assert_eq!(limited.json::<Value>().await.unwrap()["error"], "too many requests");
+
+    // A token in the header is no login.
+    assert_eq!(scene.call("GET", "/api/v1/stats", None).await.status, 200);
+    let elsewhere = client_from([127, 0, 0, 9], &scene).await;
+    assert_eq!(elsewhere, 200);
+}
+
+/// Returns the status of a right login from another address.
+async fn client_from(address: [u8; 4], scene: &Scene) -> u16 {
+    let client = crate::support::relay::http_from(address.into());
+    let url = format!("{}/login", scene.relay.admin_url);
+    let login = async || client.post(&url).json(&json!({ "token": ADA })).send().await.unwrap();
+    // The limit of all clients lasts a second, that of one client ten.
+    until_async(async || login().await.status() != 429).await;
+    login().await.status().as_u16()
+}
+
+#[tokio::test]
+async fn login_link_works_once_with_its_role() {
+    let scene = scene().await;
+    let code = scene.link_code("operate").await;
+    let page = http().get(format!("{}/login?code={code}", scene.relay.admin_url));
+    let page = page.send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("<button type=\"submit\">Log in</button>"), "{page}");
+
+    let begun = scene.login(json!({ "code": code })).await;
+    assert_eq!(begun.status(), 200, "to open the page spends nothing");
+    let again = scene.login(json!({ "code": code })).await;
+    assert_eq!(again.status(), 401);
+    let reason = again.json::<Value>().await.unwrap()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("was used before"), "{reason}");
+    let browser = Caller::default().in_session(&scene, &begun).await;
+    let session = browser.request(&scene, "GET", "/api/v1/session").send().await.unwrap();
+    let session: Value = session.json().await.unwrap();
+    let shown = (&session["who"], &session["via"], &session["role"]);
+    assert_eq!(shown, (&json!("admin.login-link"), &json!("link"), &json!("operate")));
+    assert_eq!(browser.status(&scene, PAUSE.0, PAUSE.1).await, 200);
+    let (status, reason) = browser.refusal(&scene, "POST", "/api/v1/login-links").await;
+    assert_eq!(status, 403);
+    assert_eq!(reason, "this login link has the role operate: this needs admin.token");
+    let wrong = scene.call("POST", "/api/v1/login-links", Some(&json!({ "role": "root" }))).await;
+    assert_eq!(wrong.status, 400);
+    let log = scene.relay.log_at_stop();
+    assert!(log.contains("token=admin.login-link") && !log.contains(&code), "{log}");
+}
+
+#[tokio::test]
+async fn logins_and_logouts_are_in_the_audit() {
+    let scene = scene().await;
+    let browser = scene.browser(ADA).await;
+    let linked = scene.browser_by_link("operate").await;
+    assert_eq!(scene.login(json!({ "token": "wrong" })).await.status(), 401);
+    assert_eq!(linked.status(&scene, PAUSE.0, PAUSE.1).await, 200);
+    assert_eq!(browser.status(&scene, "POST", "/logout").await, 204);
+
+    let store = Connection::open(scene.folder.path().join("relay.db")).unwrap();
+    let sql = "SELECT who || ' ' || via || ' ' || action FROM audit ORDER BY number";
+    let mut entries = store.prepare(sql).unwrap();
+    let entries = entries.query_map([], |row| row.get(0)).unwrap();
+    let entries: Vec<String> = entries.collect::<Result<_, _>>().unwrap();
+
+    assert_eq!(
+        entries,
+        [
+            "ada session login",
+            "admin.token token make_login_link",
+            "admin.login-link session login",
+            "admin.login-link session pause",
+            "ada session logout",
+        ]
+    );
+    let failed =
+        "a login at the admin address failed: the token or the link is not known client=127.0.0.1";
+    assert_eq!(scene.relay.logged(failed), 1);
+}
+
+#[tokio::test]
+async fn command_makes_a_login_link_of_the_running_relay() {
+    let config = "[admin]\npublic_url = \"http://relay.example.com/\"\n";
+    let scene = Scene::configured(config, &[]).await;
+    let address = scene.relay.admin_url.trim_start_matches("http://");
+    let run = |more: &[&str], token: &str| {
+        let mut command = program(scene.folder.path());
+        command.args(["login-link"]).args(more).env("ADMIN_TOKEN", token);
+        command.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", address).output().unwrap()
+    };
+
+    let made = run(&["--role", "read"], TOKEN);
+
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let url = String::from_utf8(made.stdout).unwrap();
+    let code = url.trim().strip_prefix("http://relay.example.com/login?code=").unwrap();
+    let told = String::from_utf8(made.stderr).unwrap();
+    assert!(told.contains("with the role read"), "{told}");
+    let session: Value = scene.login(json!({ "code": code })).await.json().await.unwrap();
+    assert_eq!(session["role"], "read");
+    let answer: Value = serde_json::from_slice(&run(&["--json"], TOKEN).stdout).unwrap();
+    assert_eq!(answer["role"], "everything");
+    assert_eq!(run(&["--role", "root"], TOKEN).status.code(), Some(2));
+    assert_eq!(run(&[], "another token").status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn start_shows_a_login_link_on_a_terminal_only() {
+    let scene = scene().await;
+    assert!(!scene.relay.startup_output.contains("/login?code="));
+    assert!(!scene.relay.log_at_stop().contains("/login?code="));
+
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_savio-relay");
+    let serve = format!("timeout -s TERM 60 {program} serve 2>{}/log", folder.path().display());
+    let mut script = std::process::Command::new("script");
+    script.args(["-qfec", &serve, "terminal"]).current_dir(folder.path());
+    script.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    for address in ["LISTEN", "ADMIN_LISTEN"] {
+        script.env(format!("SAVIO_RELAY_SERVER__{address}"), "127.0.0.1:0");
+    }
+    let mut script = script.env("ADMIN_TOKEN", TOKEN).spawn().unwrap();
+    let shown = || fs::read_to_string(folder.path().join("terminal")).unwrap_or_default();
+    until_async(async || shown().contains("/login?code=")).await;
+    script.kill().unwrap();
+    script.wait().unwrap();
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(!log.contains("/login?code="), "{log}");
+}
