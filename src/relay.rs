@@ -174,7 +174,7 @@ impl Relay {
             url: self.addresses.url.clone(),
             comparisons: ComparisonThreads::default(),
             mapping_folder,
-            check_slots: CallerSlots::default(),
+            caller_slots: CallerSlots::default(),
             replay_ordered,
         }
     }

@@ -5,6 +5,7 @@ pub(super) mod description;
 pub(crate) mod destinations;
 pub(crate) mod echo_keys;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod login_links;
 pub(crate) mod metrics;
 pub(crate) mod preview;
@@ -45,6 +46,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(events::list))
         .routes(Role::Read, routes!(events::show))
         .routes(Role::Read, routes!(events::body))
+        .routes(Role::Read, routes!(explain::explain))
         .routes(Role::Operate, routes!(events::release))
         .routes_with_dry_run(Role::Operate, routes!(replays::replay_one))
         .routes_with_dry_run(Role::Operate, routes!(replays::replay))

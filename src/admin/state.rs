@@ -38,7 +38,7 @@ pub struct AdminState {
     pub comparisons: ComparisonThreads,
     /// Folder of the mapping files, if there is one.
     pub mapping_folder: Option<PathBuf>,
-    pub check_slots: CallerSlots,
+    pub caller_slots: CallerSlots,
     /// Wakes the task that continues replays.
     pub replay_ordered: Arc<Notify>,
 }

@@ -86,8 +86,9 @@ impl PreviewInput {
 }
 
 /// Longest wait for memory that webhooks and deliveries use for parsed JSON.
-const MEMORY_WAIT: Duration = Duration::from_secs(10);
-const NO_MEMORY: &str = "not enough memory to parse the payload now: try again in a few seconds";
+pub(super) const MEMORY_WAIT: Duration = Duration::from_secs(10);
+pub(super) const NO_MEMORY: &str =
+    "not enough memory to parse the payload now: try again in a few seconds";
 
 /// Show the requests that a mapping would make, or its mistakes
 #[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewBody,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{MAPPING, Scene};
+use crate::support::wait::until_async;
 
 fn with_test(payload: &str, expect: &str) -> String {
     format!("{MAPPING}\n[[test]]\npayload = \"{payload}\"\nexpect = \"{expect}\"\n")
@@ -98,4 +99,52 @@ async fn schema_of_mapping_files_is_served() {
     let schema = scene.get("/api/v1/mapping.schema.json").await;
 
     assert!(schema["properties"]["provider"]["description"].is_string());
+}
+
+#[tokio::test]
+async fn event_is_explained_by_the_version_that_mapped_it() {
+    let scene = Scene::new().await;
+    scene.savio_answers().await;
+    let payload = json!({ "text": "Slow", "mail": "ada@example.com", "other": "Fast" });
+    let id = scene.webhook(&payload).await;
+    let event = scene.until(&id, "delivered").await;
+    let path = format!("/api/v1/events/{id}/explain");
+
+    let used = scene.get(&path).await;
+
+    let body = json!({ "problem": "Slow", "person_email": "ada@example.com" });
+    assert_eq!(used["requests"][0]["body"], body, "{used}");
+    assert_eq!(
+        (&used["mapping"]["digest"], &used["mapping"]["in_service"]),
+        (&event["mapping"]["digest"], &json!(true))
+    );
+    let email = &used["explain"][1];
+    assert_eq!(email["nodes"], json!(["$['mail']"]));
+    assert_eq!((&email["line"], &email["column"]), (&json!(8), &json!(28)));
+
+    // A set with a mistake is not taken into service.
+    std::fs::remove_file(scene.folder.path().join("mappings/off.toml")).unwrap();
+    let changed = format!("# changed\n{}", MAPPING.replace("$.text", "$.other"));
+    std::fs::write(scene.folder.path().join("mappings/form.toml"), changed).unwrap();
+    let current = format!("{path}?mapping=current");
+    until_async(async || scene.get(&current).await["explain"][0]["value"] == "Fast").await;
+
+    assert_eq!(scene.get(&current).await["explain"][1]["line"], 9);
+    let again = scene.get(&path).await;
+    assert_eq!(again["explain"], used["explain"]);
+    assert_eq!(again["mapping"]["in_service"], false);
+    assert_eq!(again["mapping"]["digest"], used["mapping"]["digest"]);
+    let other = scene.call("GET", &format!("{path}?mapping=other"), None).await;
+    assert_eq!(other.status, 400);
+}
+
+#[tokio::test]
+async fn largest_payload_is_explained() {
+    let scene = Scene::new().await;
+    let text = "x".repeat(4 * 1024 * 1024);
+    let id = scene.webhook(&json!({ "list": vec![0; 100_000], "text": text })).await;
+
+    let explained = scene.get(&format!("/api/v1/events/{id}/explain")).await;
+
+    assert_eq!(explained["explain"][0]["nodes"], json!(["$['text']"]));
 }

@@ -6,10 +6,11 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 29] = [
+const ROUTES: [(&str, &str, &str); 30] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
+    ("GET", "/api/v1/events/{id}/explain", "read"),
     ("POST", "/api/v1/events/{id}/release", "operate"),
     ("POST", "/api/v1/events/{id}/replay", "operate"),
     ("POST", "/api/v1/replay", "operate"),
