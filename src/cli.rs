@@ -101,6 +101,7 @@ enum Command {
     /// Sign a payload like its provider and post it to the relay
     Send(send::Arguments),
     /// List the bundled sources and the other known tools, or show the definition of a provider
+    /// and the steps that set it up
     Providers(providers::Arguments),
     /// Copy the store into a file; works while a relay is running
     Backup(backup::Arguments),

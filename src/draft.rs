@@ -32,6 +32,9 @@ use event_identity::EventObjects;
 use field_guesses::{FieldGuesses, Form};
 use provider_guess::Recognition;
 
+/// Events of a batch that are searched for a text.
+const GUESSED_EVENTS_MAX: usize = 20;
+
 /// What a draft is made from.
 pub(crate) struct DraftInput<'i> {
     pub(crate) sample: SamplePayload,
@@ -41,6 +44,9 @@ pub(crate) struct DraftInput<'i> {
     pub(crate) file_name: &'i str,
     /// Name of the source; none for that of the provider.
     pub(crate) name: Option<SourceName>,
+    /// Most texts, numbers and other single values of the payload. The time grows with their square,
+    /// since each is judged by what is around it.
+    pub(crate) values_max: usize,
 }
 
 /// A drafted mapping file.
@@ -61,6 +67,8 @@ pub(crate) enum DraftError {
     NoFile(String),
     #[error("the provider's name is none of a source: {0}")]
     Name(#[from] InvalidSourceName),
+    #[error("the payload has more than {0} values: leave a part of it out")]
+    TooManyValues(usize),
     #[error(transparent)]
     Unmappable(#[from] MappingError),
 }
@@ -82,6 +90,18 @@ pub(crate) enum Advice {
     NotFound(Vec<&'static str>),
 }
 
+/// A field of feedback, and what was found for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Guess {
+    pub(crate) field: &'static str,
+    /// As the mapping file writes it; none if nothing was sure enough.
+    pub(crate) taken: Option<String>,
+    /// Why it was taken.
+    pub(crate) why: Option<String>,
+    /// Other values that were found, with what they are in the payload.
+    pub(crate) others: Vec<(String, String)>,
+}
+
 /// The draft with its payload as a test.
 pub(crate) struct TestedDraft {
     pub(crate) text: String,
@@ -91,7 +111,7 @@ pub(crate) struct TestedDraft {
 
 /// Drafts a mapping file. Blocks: it may compile the file several times.
 pub(crate) fn draft(input: DraftInput<'_>, limits: &PayloadLimits) -> Result<Draft, DraftError> {
-    let DraftInput { sample, provider, file_name, name } = input;
+    let DraftInput { sample, provider, file_name, name, values_max } = input;
     let recognition = match provider {
         Some(provider) => Some(Recognition { provider, why: String::new() }),
         None => provider_guess::recognise(&sample, file_name, limits),
@@ -101,13 +121,18 @@ pub(crate) fn draft(input: DraftInput<'_>, limits: &PayloadLimits) -> Result<Dra
         None => recognition.as_ref().map_or("my-tool", |it| &it.provider).parse()?,
     };
     let mut file = DraftFile::new(name, recognition.as_ref(), &sample);
-    let requests = fill(&mut file, &sample, limits)?;
+    let requests = fill(&mut file, &sample, (limits, values_max))?;
     Ok(Draft { file, sample, recognition, requests })
 }
 
 impl Draft {
     pub(crate) fn name(&self) -> &SourceName {
         self.file.name()
+    }
+
+    /// Returns the provider, and why the payload was taken for its; an empty reason if it was named.
+    pub(crate) fn provider(&self) -> Option<(&str, &str)> {
+        self.recognition.as_ref().map(|it| (it.provider.as_str(), it.why.as_str()))
     }
 
     /// Returns the text of the mapping file.
@@ -138,6 +163,17 @@ impl Draft {
         kept.push("content-type".to_owned());
         let headers = self.sample.headers.iter().filter(|(name, _)| kept.contains(name));
         headers.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Returns what was found for each field of feedback.
+    pub(crate) fn guesses(&self) -> Vec<Guess> {
+        let guess = |(field, choice): (&'static str, &field_guesses::Choice)| Guess {
+            field,
+            taken: choice.taken.clone(),
+            why: choice.taken.as_ref().map(|_| choice.why.clone()),
+            others: choice.others.iter().map(|it| (it.written.clone(), it.value.clone())).collect(),
+        };
+        self.file.choices().into_iter().map(guess).collect()
     }
 
     /// Returns what the payload was taken for, and the steps that are left for the user.
@@ -178,12 +214,15 @@ impl Draft {
 fn fill(
     draft: &mut DraftFile,
     sample: &SamplePayload,
-    limits: &PayloadLimits,
+    (limits, values_max): (&PayloadLimits, usize),
 ) -> Result<Vec<Request>, DraftError> {
     draft.batch = batch(draft, sample, limits)?;
     let found = events(draft, sample, limits)?;
+    if found.iter().map(|(_, payload)| values(payload)).sum::<usize>() > values_max {
+        return Err(DraftError::TooManyValues(values_max));
+    }
     // One mapping serves all events of a batch: the first one with a text shows where it is.
-    for (event, payload) in &found {
+    for (event, payload) in found.iter().take(GUESSED_EVENTS_MAX) {
         let guesses = guess(draft, event, payload);
         draft.take(guesses);
         if draft.has_problem() {
@@ -202,6 +241,15 @@ fn fill(
     // Another event of the batch has no text, and `problem` must not be empty.
     draft.make_conditional();
     Ok(requests(&parse(draft)?.mapping, &events)?)
+}
+
+/// Counts the values that are neither lists nor objects.
+fn values(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(entries) => entries.values().map(values).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+    }
 }
 
 /// Returns the path of the events in the payload of an unknown tool, if it has several.

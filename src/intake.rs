@@ -22,12 +22,14 @@ pub mod setup;
 pub mod signature;
 mod signature_hint;
 pub mod source;
+mod settings;
+mod tested;
 
 use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -38,7 +40,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -46,13 +48,13 @@ use tracing::error;
 
 use crate::clock;
 use crate::parse_memory::ParseMemory;
-use crate::store::{Inbox, Webhook, WebhookOrigin};
+use crate::store::{Inbox, StoredEvents, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 use access_log::{AccessLog, AnsweredRequest};
 use admission::Admission;
 use body::{BodyReader, Expected};
-use client_ip::{Clients, Network};
+use client_ip::Clients;
 use echo::{EchoKey, Echoes};
 use events::ExtractedEvents;
 use handshake::{HandshakeResponse, HandshakeRule};
@@ -62,60 +64,10 @@ use recent_rejections::RecentRejections;
 use registry::{Registry, SourceStatus, Sources};
 use request::{BufferedRequest, TargetSource, source_name};
 use response::{Acknowledgement, Rejection};
+pub use settings::Settings;
 use signature::VerifyError;
 use source::Source;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Base URL without a final slash; a source's address is this followed by `/hooks/NAME`.
-    pub public_url: Option<String>,
-    pub body_bytes_max: usize,
-    pub json_depth_max: usize,
-    pub key_bytes_max: usize,
-    pub body_timeout: Duration,
-    /// Proxies whose `X-Forwarded-For` header is trusted.
-    pub trusted_proxies: Vec<Network>,
-    /// Webhooks that are processed at the same time, counted once their bodies have arrived; more are
-    /// answered 503. Smaller than the listener's number of connections.
-    pub requests_max: usize,
-    /// Bytes of all bodies in memory at the same time; a body that exceeds it is answered 503.
-    pub bodies_bytes_max: usize,
-    /// Memory that the parsed JSON of one webhook may take, and all JSON that the process parses at the
-    /// same time.
-    pub parsed_bytes_max: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            public_url: None,
-            body_bytes_max: 5 * 1024 * 1024,
-            json_depth_max: 64,
-            key_bytes_max: 1024,
-            body_timeout: Duration::from_secs(30),
-            // Empty: a header that any client can write is trusted only if the operator says so.
-            trusted_proxies: Vec::new(),
-            // The listener takes 512 connections. With as many webhooks, this limit would never be
-            // met, and `/healthz` would wait behind slow senders; 64 connections stay free for it.
-            requests_max: 448,
-            // With the same amount for parsed JSON and 60 MiB at rest, a container of 512 MiB is
-            // enough under attack (see docs/limits.md and tests/it/process/hostile.rs).
-            bodies_bytes_max: 128 * 1024 * 1024,
-            parsed_bytes_max: 128 * 1024 * 1024,
-        }
-    }
-}
-
-impl Settings {
-    pub fn limits(&self) -> PayloadLimits {
-        PayloadLimits {
-            bytes_max: self.body_bytes_max,
-            depth_max: self.json_depth_max,
-            key_bytes_max: self.key_bytes_max,
-            parsed_bytes_max: self.parsed_bytes_max,
-        }
-    }
-}
+pub use tested::TestedWebhook;
 
 /// Receives the webhooks of all sources and stores them.
 pub struct Intake {
@@ -145,6 +97,21 @@ enum RequestOutcome {
     Handshake(HandshakeResponse),
     Unauthenticated(VerifyError),
     Events(ExtractedEvents),
+}
+
+/// What came of a request before anything was stored.
+enum Admitted<'i> {
+    /// It carries nothing to store.
+    Answered(Acknowledgement),
+    Webhook(AdmittedWebhook<'i>),
+}
+
+/// A verified webhook with its events.
+struct AdmittedWebhook<'i> {
+    arrived: BufferedRequest,
+    extracted: ExtractedEvents,
+    /// Held until it is stored.
+    _permit: SemaphorePermit<'i>,
 }
 
 impl fmt::Debug for Intake {
@@ -301,6 +268,18 @@ impl Intake {
         parts: &Arc<Parts>,
         body: Body,
     ) -> Result<Acknowledgement, Rejection> {
+        match self.admit(parts, body).await? {
+            Admitted::Answered(acknowledgement) => Ok(acknowledgement),
+            Admitted::Webhook(webhook) => self.keep(webhook).await,
+        }
+    }
+
+    /// Finds the source, verifies and decodes: all that comes before a webhook is stored.
+    async fn admit(
+        self: &Arc<Self>,
+        parts: &Arc<Parts>,
+        body: Body,
+    ) -> Result<Admitted<'_>, Rejection> {
         let target = self.find(parts)?;
         let client = self.clients.key(parts);
         let headers = headers::collect(&parts.headers);
@@ -311,24 +290,33 @@ impl Intake {
         // Counted only once the body has arrived: otherwise 448 slow connections would shut out
         // every signed webhook. Without a permit the answer is 503 at once: a queue would only add
         // to the load.
-        let _request = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
+        let permit = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
         let (parts, now) = (Arc::clone(parts), clock::now());
         let arrived = BufferedRequest { target, parts, client, headers, body, now };
         let (arrived, decision) = self.decide(arrived).await?;
-        let ExtractedEvents { decoded, events, notes, ignored } = match decision {
-            RequestOutcome::Handshake(response) => return Ok(Acknowledgement::Handshake(response)),
+        let extracted = match decision {
+            RequestOutcome::Handshake(response) => {
+                return Ok(Admitted::Answered(Acknowledgement::Handshake(response)));
+            }
             RequestOutcome::Unauthenticated(error) => {
                 return Err(self.admission.refuse(arrived, error).await);
             }
             RequestOutcome::Events(extracted) => extracted,
         };
-        let BufferedRequest { target: TargetSource { source, .. }, headers, mut body, .. } =
+        if extracted.events.is_empty() {
+            let reason = extracted.ignored.unwrap_or_else(|| "it carries no events".to_owned());
+            let answer = arrived.target.source.response.clone();
+            return Ok(Admitted::Answered(Acknowledgement::Ignored { reason, answer }));
+        }
+        Ok(Admitted::Webhook(AdmittedWebhook { arrived, extracted, _permit: permit }))
+    }
+
+    async fn keep(&self, webhook: AdmittedWebhook<'_>) -> Result<Acknowledgement, Rejection> {
+        let AdmittedWebhook { arrived, extracted, _permit } = webhook;
+        let ExtractedEvents { decoded, events, notes, .. } = extracted;
+        let BufferedRequest { target: TargetSource { source, .. }, headers, mut body, now, .. } =
             arrived;
         let answer = source.response.clone();
-        if events.is_empty() {
-            let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
-            return Ok(Acknowledgement::Ignored { reason, answer });
-        }
         // A second reservation: the body reserved its own memory while it arrived, and the decoded
         // text is held beside it until the commit.
         body.reserve(decoded.as_ref().map_or(0, String::len))?;
@@ -350,6 +338,37 @@ impl Intake {
             0 => Acknowledgement::Duplicate { stored, answer },
             _ => Acknowledgement::Accepted { stored, answer },
         })
+    }
+
+    /// Handles a webhook that a person of the relay made, as if its provider had sent it. Without
+    /// `keep` nothing of it is stored or logged.
+    pub async fn test(self: &Arc<Self>, request: Request, keep: bool) -> TestedWebhook {
+        let began = clock::now();
+        let (parts, body) = request.into_parts();
+        let parts = Arc::new(parts);
+        let answered = AnsweredRequest { parts: &parts, began, client: None };
+        let result = match self.admit(&parts, body).await {
+            Ok(Admitted::Answered(acknowledgement)) => Ok(acknowledgement),
+            Ok(Admitted::Webhook(mut webhook)) if keep => {
+                tested::mark(&mut webhook.extracted.events);
+                self.keep(webhook).await
+            }
+            Ok(Admitted::Webhook(AdmittedWebhook { arrived, .. })) => {
+                // What its provider would be answered, except for the ids.
+                let stored = StoredEvents { events: Vec::new(), repeated: Vec::new() };
+                let answer = arrived.target.source.response.clone();
+                Ok(Acknowledgement::Accepted { stored, answer })
+            }
+            Err(rejection) => Err(rejection),
+        };
+        match &result {
+            Ok(acknowledgement) if keep => self.access_log.accepted(&answered, acknowledgement),
+            Err(rejection) if keep => {
+                self.access_log.rejected(&answered, rejection, &self.sources.current());
+            }
+            Ok(_) | Err(_) => {}
+        }
+        tested::outcome(result)
     }
 
     /// Tells the holder of the key what arrived of the request, within the limits of a webhook. Nothing of it is

@@ -3,15 +3,18 @@ pub(crate) mod changes;
 pub(crate) mod check;
 pub(super) mod description;
 pub(crate) mod destinations;
+pub(crate) mod drafts;
 pub(crate) mod echo_keys;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod login_links;
 pub(crate) mod metrics;
 pub(crate) mod preview;
+pub(crate) mod providers;
 pub(crate) mod replays;
 pub(crate) mod secrets;
 pub(crate) mod session;
+pub(crate) mod source_tests;
 pub(crate) mod sources;
 pub(crate) mod stats;
 pub(crate) mod versions;
@@ -60,12 +63,15 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Operate, routes!(destinations::pause))
         .routes(Role::Operate, routes!(destinations::resume))
         .routes(Role::Operate, routes!(destinations::probe))
+        .routes(Role::Operate, routes!(source_tests::test))
+        .routes(Role::Read, routes!(providers::list))
         .routes(Role::Read, routes!(preview::preview))
         .routes(Role::Read, routes!(changes::changes))
         .routes(Role::Read, routes!(versions::list))
         .routes(Role::Read, routes!(versions::show))
         .routes(Role::Read, routes!(check::check))
         .routes(Role::Read, routes!(check::schema))
+        .routes(Role::Read, routes!(drafts::draft))
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))

@@ -37,14 +37,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     saved_request::complete(&mut sample);
     let file_name = payload.file_name().unwrap_or_default().to_string_lossy();
     let name = output.as_deref().map(source_name).transpose()?;
-    let input = DraftInput { sample, provider, file_name: &file_name, name };
+    // Whoever waits for a large payload may stop the command.
+    let values_max = usize::MAX;
+    let input = DraftInput { sample, provider, file_name: &file_name, name, values_max };
     // A draft comes before there is any configuration.
     let limits = intake::Settings::default().limits();
     let draft = draft::draft(input, &limits).map_err(|error| match error {
         DraftError::Undecodable(error) => input::unreadable(&payload, &error.to_string()),
-        DraftError::NoFile(_) | DraftError::Name(_) | DraftError::Unmappable(_) => {
-            CommandError::InvalidInput(error.to_string())
-        }
+        DraftError::NoFile(_)
+        | DraftError::Name(_)
+        | DraftError::TooManyValues(_)
+        | DraftError::Unmappable(_) => CommandError::InvalidInput(error.to_string()),
     })?;
     for advice in draft.advice() {
         output::print_error(&shown(&advice));

@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
 /// Returns the file of a provider, and below it, as comments, the steps that set up a source of it.
 fn in_full(name: &str) -> Result<String, CommandError> {
     let file = text(name)?.trim_end();
-    let steps = setup::steps(&setup::of_provider(name), "https://YOUR-RELAY").lines();
+    let steps = setup::of_provider(name, "https://YOUR-RELAY").lines();
     let steps = steps.join("\n#   ");
     Ok(format!("{file}\n\n# How a source is set up, here with the name {name}:\n#   {steps}\n"))
 }

@@ -16,7 +16,6 @@ use crate::intake::provider::Provider;
 use crate::intake::source::Source;
 use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
-use crate::mapping_file::setup;
 
 /// Score below which no provider is guessed.
 const SCORE_MIN: f64 = 0.35;
@@ -275,7 +274,11 @@ pub(super) fn named_headers(value: &str) -> Vec<String> {
 
 /// Returns the source of a mapping file that only names the provider.
 pub(super) fn source(name: &str) -> Option<Arc<Source>> {
-    setup::of_provider(name).source
+    // Secret and block only make the file valid.
+    let text = format!(
+        "provider = \"{name}\"\nsecrets = [\"env:SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n"
+    );
+    mapping_file(name, text).source
 }
 
 /// Parses the text of a mapping file that is not on disk.
@@ -285,15 +288,8 @@ pub(super) fn mapping_file(name: &str, text: String) -> MappingFile {
 
 /// Returns the names of the shipped mapping files of a provider.
 pub(super) fn shipped(provider: &str) -> Vec<String> {
-    // Only this key is read: compiling all mappings takes longer than the rest of a draft.
-    let names = |document: &Document| {
-        let table: Option<toml::Table> = toml::from_str(&document.text).ok();
-        table.is_some_and(|table| {
-            table.get("provider").and_then(toml::Value::as_str) == Some(provider)
-        })
-    };
-    let files = bundle::mappings().into_iter().filter(names);
-    files.map(|document| document.name.trim_end_matches(".toml").to_owned()).collect()
+    let own = bundle::providers().into_iter().filter(|(_, its)| its == provider);
+    own.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Returns what the samples of each provider's mapping files have.

@@ -66,6 +66,16 @@ pub(crate) fn summary(name: &str) -> &'static str {
     comment.map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
+/// Returns the names of the sources that name a provider, each with it.
+pub(crate) fn providers() -> Vec<(&'static str, String)> {
+    // Only this key is read: compiling all mapping files takes far longer.
+    let provider = |name: &'static str| {
+        let table: toml::Table = toml::from_str(mapping(name)).ok()?;
+        Some((name, table.get("provider")?.as_str()?.to_owned()))
+    };
+    names().filter_map(provider).collect()
+}
+
 /// Compares the text of a source's file with the bundled ones.
 pub(crate) fn compare(name: &str, text: &str) -> CopyState {
     let bundled = mapping(name);

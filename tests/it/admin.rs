@@ -6,11 +6,14 @@ mod changes;
 mod check;
 mod described;
 mod proxied;
+mod drafts;
+mod providers;
 mod random;
 mod refusals;
 mod roles;
 mod scraped;
 mod sessions;
+mod source_tests;
 mod strict;
 
 use std::collections::BTreeMap;
@@ -211,6 +214,7 @@ async fn every_route_answers_as_described() {
         json!({ "arrived": true }),
         json!({ "state": "dead", "dry_run": true }),
         json!({ "mapping": MAPPING, "payload": { "text": "Slow" } }),
+        json!({ "payload": { "text": "Slow" } }),
         json!({ "mapping": MAPPING, "event": held }),
         json!({ "mapping": MAPPING.replace("$.text", "$.email") }),
         json!({ "mapping": "[[feedback]]" }),

@@ -3,24 +3,9 @@
 
 mod filled;
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable, as_text, wrong_type};
-pub use filled::{FilledSetup, FilledStep, FilledValue};
-
-/// Who makes the secret of a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SecretFrom {
-    /// A person, who enters it in the tool too.
-    You,
-    /// The tool, which shows it.
-    Tool,
-    /// The tool, which sends it in its first request.
-    FirstRequest,
-}
+pub use filled::{FilledSetup, FilledStep, FilledValue, SecretFrom};
 
 const SECRET_FROM: [(&str, SecretFrom); 3] = [
     ("you", SecretFrom::You),
@@ -123,7 +108,11 @@ impl SetupGuide {
             }));
         }
         steps.extend(self.steps.iter().chain(&self.after).map(step));
-        FilledSetup { steps, notes: self.notes.iter().map(|note| paragraph(&fill(note))).collect() }
+        FilledSetup {
+            secret_from: self.secret_from,
+            steps,
+            notes: self.notes.iter().map(|note| paragraph(&fill(note))).collect(),
+        }
     }
 
     fn fill(&self, text: &str, target: &SetupTarget<'_>) -> String {

@@ -40,9 +40,14 @@ fn value(ids: &[String]) -> impl Strategy<Value = Value> + use<> {
 fn body(ids: &[String]) -> impl Strategy<Value = Option<Value>> + use<> {
     let keys =
         ["state", "source", "destination", "since", "until", "q", "left_out", "dry_run", "rate"];
-    let keys =
-        [&keys[..], &["arrived", "mapping", "payload", "event", "headers", "limit", "after", "x"]]
-            .concat();
+    let keys = [
+        &keys[..],
+        &[
+            "arrived", "mapping", "payload", "event", "headers", "sample", "deliver", "provider",
+            "limit", "after", "x",
+        ],
+    ]
+    .concat();
     let member = (prop::sample::select(keys), value(ids));
     let object = prop::collection::vec(member, 0..5).prop_map(|members| {
         let members = members.into_iter().map(|(key, value)| (key.to_owned(), value));

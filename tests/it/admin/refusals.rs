@@ -48,6 +48,7 @@ impl Provocation<'_> {
                 self.request(&self.path(self.queued, ""), TOKEN).json(&json!({ "arrived": true }))
             }
             "409" if path.ends_with("/changes") => self.changes("off"),
+            "409" if path.ends_with("/test") => self.request(&self.path("", "off"), TOKEN),
             "409" => self.request(&self.path(self.queued, ""), TOKEN).json(&json!({})),
             "421" => {
                 let evil = http().request(

@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 30] = [
+const ROUTES: [(&str, &str, &str); 33] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
@@ -27,9 +27,12 @@ const ROUTES: [(&str, &str, &str); 30] = [
     ("POST", "/api/v1/destinations/{name}/pause", "operate"),
     ("POST", "/api/v1/destinations/{name}/probe", "operate"),
     ("POST", "/api/v1/destinations/{name}/resume", "operate"),
+    ("POST", "/api/v1/sources/{name}/test", "operate"),
+    ("GET", "/api/v1/providers", "read"),
     ("POST", "/api/v1/preview", "read"),
     ("POST", "/api/v1/check", "read"),
     ("GET", "/api/v1/mapping.schema.json", "read"),
+    ("POST", "/api/v1/draft", "read"),
     ("GET", "/api/v1/stats", "read"),
     ("POST", "/api/v1/secrets/compare", "everything"),
     ("POST", "/api/v1/echo-keys", "operate"),

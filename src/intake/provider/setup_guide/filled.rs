@@ -4,10 +4,24 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Who makes the secret of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretFrom {
+    /// A person, who enters it in the tool too.
+    You,
+    /// The tool, which shows it.
+    Tool,
+    /// The tool, which sends it in its first request.
+    FirstRequest,
+}
+
 /// The steps that set a source up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Setup)]
 pub struct FilledSetup {
+    /// Who makes the secret; null if the mapping file does not say.
+    pub secret_from: Option<SecretFrom>,
     pub steps: Vec<FilledStep>,
     pub notes: Vec<String>,
 }
@@ -111,6 +125,7 @@ mod tests {
             value: value.to_owned(),
         };
         let setup = FilledSetup {
+            secret_from: None,
             steps: vec![
                 FilledStep {
                     text: "Generate a secret:".to_owned(),
