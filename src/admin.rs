@@ -1,6 +1,7 @@
 //! The JSON API of the admin listener, which requires a token. Its OpenAPI description is generated
 //! from the same code.
 
+mod states_param;
 mod params;
 mod error;
 mod role;

@@ -4,6 +4,8 @@
 mod audit;
 mod error;
 mod filter;
+mod stopped_at;
+mod state_counts;
 mod replay;
 mod planned_request;
 mod headline;
@@ -46,6 +48,8 @@ pub use replay::{
 };
 pub use session::{LoginMethod, SessionDigest, StoredSession};
 pub use sqlite::Sqlite;
+pub use state_counts::StateCounts;
+pub use stopped_at::StoppedAt;
 
 /// Stores events and their progress. A write that returns `Ok` is on disk and survives a power
 /// loss. Times are stored to the microsecond.

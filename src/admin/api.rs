@@ -47,6 +47,7 @@ struct ApiDescription;
 pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi) {
     let (routes, mut description) = Routes::with_openapi(ApiDescription::openapi())
         .routes(Role::Read, routes!(events::list))
+        .routes(Role::Read, routes!(events::counts))
         .routes(Role::Read, routes!(events::show))
         .routes(Role::Read, routes!(events::body))
         .routes(Role::Read, routes!(explain::explain))

@@ -1,5 +1,6 @@
 //! Parameters and JSON bodies of requests, checked strictly, with an explanation of each mistake.
 
+use std::num::NonZero;
 use std::str::FromStr;
 
 use axum::extract::rejection::JsonRejection;
@@ -14,9 +15,10 @@ use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::state::AdminState;
+use super::states_param::States;
 use crate::event::{EventId, SourceName, State};
 use crate::json::Object;
-use crate::store::EventFilter;
+use crate::store::{EventFilter, StoppedAt};
 
 /// Parameters of a query, in two parts. `known_params` refuses those that neither part has.
 pub(crate) struct QueryParams<A, B = NoParams>(pub(super) A, pub(super) B);
@@ -37,8 +39,22 @@ where
         for (key, value) in &pairs {
             not_blank(key, value)?;
         }
-        Ok(QueryParams(read(&parts.uri)?, read(&parts.uri)?))
+        let address = with_one_state(&parts.uri, &pairs)?;
+        Ok(QueryParams(read(&address)?, read(&address)?))
     }
+}
+
+/// Returns the address with its states in one parameter. Other parameters may not be repeated.
+fn with_one_state(address: &Uri, pairs: &[(String, String)]) -> Result<Uri, ApiError> {
+    let (states, others): (Vec<_>, Vec<_>) = pairs.iter().partition(|(key, _)| key == "state");
+    if states.len() < 2 {
+        return Ok(address.clone());
+    }
+    let states: Vec<&str> = states.iter().map(|(_, state)| state.as_str()).collect();
+    let mut query = form_urlencoded::Serializer::new(String::from("/?"));
+    query.append_pair("state", &states.join(","));
+    let query = query.extend_pairs(others).finish();
+    query.parse().map_err(|_| ApiError::BadRequest("the parameters are too long".to_owned()))
 }
 
 fn read<T: DeserializeOwned>(address: &Uri) -> Result<T, ApiError> {
@@ -81,12 +97,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 }
 
 /// Filter for events, all of whose conditions must hold.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, PartialEq, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventQuery {
-    /// Events in this state.
-    #[param(inline)]
-    pub(super) state: Option<State>,
+    /// Events in this state, or in one of several: `state=dead&state=held` or `state=dead,held`.
+    #[param(inline, value_type = Option<Vec<State>>, style = Form, explode)]
+    pub(super) state: Option<States>,
     /// Events of this source.
     #[param(value_type = Option<SourceName>)]
     pub(super) source: Option<String>,
@@ -100,16 +116,36 @@ pub(crate) struct EventQuery {
     /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     #[param(min_length = 1)]
     pub(super) q: Option<String>,
+    /// Part of the payload, without regard to case.
+    #[param(min_length = 1)]
+    pub(super) contains: Option<String>,
+    /// Events of exactly this type.
+    #[param(min_length = 1)]
+    pub(super) r#type: Option<String>,
+    /// Events that stopped there.
+    #[param(inline)]
+    pub(super) stage: Option<StoppedAt>,
+    /// Events that were sent at least so many times.
+    #[param(value_type = Option<u32>, minimum = 1)]
+    pub(super) attempts_min: Option<NonZero<u32>>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not
     /// (false).
     pub(super) left_out: Option<bool>,
+    /// Events of which Savio may have, or may get, a request twice (true), or the others (false).
+    pub(super) may_repeat: Option<bool>,
+    /// Events that a person imported (true), or that were sent (false).
+    pub(super) imported: Option<bool>,
 }
 
 impl EventQuery {
     pub(super) fn filter(self, admin: &AdminState) -> Result<EventFilter, ApiError> {
-        let EventQuery { state, source, destination, since, until, q, left_out } = self;
+        let EventQuery { state, source, destination, since, until, q, contains, .. } = self;
+        let EventQuery { r#type: event_type, stage, attempts_min, .. } = self;
+        let EventQuery { left_out, may_repeat, imported, .. } = self;
         // Here as well, since a replay has the filter in its body.
-        for (key, value) in [("source", &source), ("destination", &destination), ("q", &q)] {
+        let named = [("source", &source), ("destination", &destination)];
+        let texts = [("q", &q), ("contains", &contains), ("type", &event_type)];
+        for (key, value) in named.into_iter().chain(texts) {
             value.as_deref().map_or(Ok(()), |value| not_blank(key, value))?;
         }
         let senders =
@@ -121,14 +157,26 @@ impl EventQuery {
             let sent_there = sources.is_none_or(|sources| sources.contains(&name));
             sources = Some(if sent_there { vec![name] } else { Vec::new() });
         }
-        Ok(EventFilter { ids: Vec::new(), state, sources, since, until, text: q, left_out })
+        Ok(EventFilter {
+            ids: Vec::new(),
+            states: state.map(|States(states)| states).unwrap_or_default(),
+            sources,
+            since,
+            until,
+            text: q,
+            left_out,
+            contains,
+            event_type,
+            stage,
+            attempts_min: attempts_min.map(NonZero::get),
+            may_repeat,
+            imported,
+            newer_than: None,
+        })
     }
 
     pub(super) fn is_everything(&self) -> bool {
-        let EventQuery { state, source, destination, since, until, q, left_out } = self;
-        let names = [source, destination, q];
-        let has_time = since.is_some() || until.is_some();
-        state.is_none() && left_out.is_none() && !has_time && names.iter().all(|it| it.is_none())
+        *self == EventQuery::default()
     }
 }
 

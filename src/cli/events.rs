@@ -65,7 +65,8 @@ enum EventsCommand {
     /// Map settled and held events again and send them; dead and held ones skip completed requests
     #[command(override_usage = "savio-relay events replay [OPTIONS] <ID>... | FILTER")]
     #[command(group(ArgGroup::new("what").required(true).multiple(true).args(
-        ["ids", "state", "source", "destination", "since", "until", "text", "left_out", "progress", "cancel"])))]
+        ["ids", "state", "source", "destination", "since", "until", "text", "contains", "event_type", "stage",
+         "attempts_min", "left_out", "may_repeat", "imported", "progress", "cancel"])))]
     Replay {
         /// Event ids, or their beginnings (default: all events that match the filter)
         #[arg(value_name = "ID")]
@@ -122,7 +123,7 @@ enum DeadCommand {
 /// Converts a command on dead events into one on events with the filter for that state.
 impl From<DeadArguments> for Arguments {
     fn from(arguments: DeadArguments) -> Arguments {
-        let dead = |chosen| FilterOptions { state: Some(State::Dead), chosen };
+        let dead = |chosen| FilterOptions { state: vec![State::Dead], chosen };
         let command = match arguments.command {
             DeadCommand::List { chosen, page } => EventsCommand::List { which: dead(chosen), page },
             DeadCommand::Replay { ids, chosen, replay } => {

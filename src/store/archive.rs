@@ -10,9 +10,10 @@ use super::error::StoreError;
 use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use super::headline::Headline;
 use super::mapping_version::{FoundVersion, MappingHistory, MappingVersion, VersionCursor};
-use super::planned_request::PlannedRequest;
+use super::planned_request::{PlannedRequest, RequestState};
 use super::queue::Attempt;
 use super::replay::{ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest};
+use super::stopped_at::StoppedAt;
 use crate::event::{DigestPrefix, Event, EventId, IdPrefix, SourceName, State};
 
 /// Reads, replays and releases events. What changes them is recorded in the audit, in the same
@@ -119,6 +120,8 @@ pub struct EventRecord {
     pub seq: u64,
     pub event: Event,
     pub state: State,
+    /// Where it stopped.
+    pub stage: Option<StoppedAt>,
     pub reason: Option<String>,
     pub due_at: Option<Timestamp>,
     /// Position of the event that it waits for, as far as that is recorded.
@@ -133,6 +136,8 @@ pub struct EventRecord {
     /// Names of fields that were left out of its requests because Savio would refuse, or refused,
     /// their values.
     pub left_out: Vec<String>,
+    /// Whether Savio may have, or may get, one of its requests twice.
+    pub may_repeat: bool,
 }
 
 impl EventRecord {
@@ -147,12 +152,15 @@ impl EventRecord {
             event_type: self.event.event_type.clone(),
             delivery_id: self.event.delivery_id.clone(),
             state: self.state,
+            stage: self.stage,
             reason: self.reason.clone(),
             summary,
             who,
             company,
             received_at: self.event.received_at,
             attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
+            may_repeat: self.may_repeat,
+            sending: self.requests.iter().any(|it| it.state == RequestState::Sending),
             left_out: self.left_out.clone(),
             mapping: self.mapping,
             due_at: self.due_at,

@@ -4,18 +4,23 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::mapping_version::MappingVersion;
+use super::state_counts::StateCounts;
+use super::stopped_at::StoppedAt;
 use crate::event::{EventId, SourceName, State, WaitingFor};
 
 /// Conditions that an event has to meet all of; the default matches every event.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+// A condition that the program does not know is an error: a replay would match more events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EventFilter {
     /// One of these ids; an empty list matches any.
     pub ids: Vec<EventId>,
-    pub state: Option<State>,
+    /// One of these states; an empty list matches any.
+    pub states: Vec<State>,
     /// One of these sources; an empty list matches no event.
     pub sources: Option<Vec<SourceName>>,
     /// Received at or after this time.
@@ -26,20 +31,36 @@ pub struct EventFilter {
     pub text: Option<String>,
     /// Whether fields were left out of its requests because of their values.
     pub left_out: Option<bool>,
+    /// Part of the payload as people read it, without regard to case.
+    pub contains: Option<String>,
+    pub event_type: Option<String>,
+    /// Where the event stopped.
+    pub stage: Option<StoppedAt>,
+    /// Sent at least so many times, successfully or not.
+    pub attempts_min: Option<u32>,
+    /// Whether Savio may have, or may get, one of its requests twice.
+    pub may_repeat: Option<bool>,
+    /// Whether a person imported it.
+    pub imported: Option<bool>,
+    /// Stored after the event at this position in the order of receipt.
+    pub newer_than: Option<u64>,
 }
 
 /// Says which events, for the audit: without the text that is searched for, since that may be of a
 /// person.
 impl fmt::Display for EventFilter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EventFilter { ids, state, sources, since, until, text, left_out } = self;
+        let EventFilter { ids, states, sources, since, until, text, left_out, .. } = self;
+        let EventFilter { contains, event_type, stage, attempts_min, .. } = self;
+        let EventFilter { may_repeat, imported, newer_than, .. } = self;
         let mut words = Vec::new();
         match &ids[..] {
             [] => {}
             [id] => words.push(format!("event {id}")),
             [..] => words.push(format!("{} events by id", ids.len())),
         }
-        words.extend(state.map(|state| state.as_str().to_owned()));
+        let names: Vec<&str> = states.iter().copied().map(State::as_str).collect();
+        words.extend((!names.is_empty()).then(|| names.join(" or ")));
         match sources.as_deref() {
             None => {}
             Some([source]) => words.push(format!("source {source}")),
@@ -54,6 +75,15 @@ impl fmt::Display for EventFilter {
         words.extend(left_out.map(|is_so| {
             (if is_so { "with fields left out" } else { "without fields left out" }).to_owned()
         }));
+        words.extend(contains.as_ref().map(|_| "a search in payloads".to_owned()));
+        words.extend(event_type.as_ref().map(|name| format!("type {name}")));
+        words.extend(stage.map(|stage| format!("stopped at {}", stage.as_str())));
+        words.extend(attempts_min.map(|least| format!("at least {least} attempts")));
+        words.extend(may_repeat.map(|is_so| {
+            (if is_so { "possible repeats" } else { "no possible repeats" }).to_owned()
+        }));
+        words.extend(imported.map(|is_so| (if is_so { "imported" } else { "sent" }).to_owned()));
+        words.extend(newer_than.map(|number| format!("after event number {number}")));
         let words = if words.is_empty() { "all events".to_owned() } else { words.join(", ") };
         formatter.write_str(&words)
     }
@@ -115,6 +145,9 @@ pub struct EventPage {
     /// with one.
     #[schema(value_type = Option<String>)]
     pub next: Option<Cursor>,
+    /// Position of the newest event of the relay: as `newer_than` it gives the events that arrive
+    /// later.
+    pub newest: u64,
 }
 
 /// One event in a list.
@@ -130,6 +163,10 @@ pub struct EventSummary {
     pub event_type: Option<String>,
     pub delivery_id: Option<String>,
     pub state: State,
+    /// Where it stopped: its mapping made no request or failed, Savio refused or did not answer, or
+    /// the relay gave up after some time. Null for what is queued or delivered.
+    #[schema(inline)]
+    pub stage: Option<StoppedAt>,
     pub reason: Option<String>,
     /// What was said, in one line: the beginning of the feedback, or the records that the event
     /// changes. Null before it is mapped.
@@ -139,6 +176,10 @@ pub struct EventSummary {
     pub company: Option<String>,
     pub received_at: Timestamp,
     pub attempts: u64,
+    /// Whether Savio may have, or may get, one of its requests twice: an attempt got no answer.
+    pub may_repeat: bool,
+    /// Whether a request of it is being sent.
+    pub sending: bool,
     /// The fields that were left out of its requests since Savio would not take their values.
     pub left_out: Vec<String>,
     /// The version of the mapping file by which it was mapped; null before, or if that is not known.
@@ -164,12 +205,15 @@ impl EventSummary {
             event_type: None,
             delivery_id: None,
             state,
+            stage: None,
             reason: None,
             summary: None,
             who: None,
             company: None,
             received_at: Timestamp::UNIX_EPOCH,
             attempts: 0,
+            may_repeat: false,
+            sending: false,
             left_out: Vec::new(),
             mapping: None,
             due_at: None,
@@ -190,17 +234,24 @@ impl EventSummary {
 /// Number of events that match a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MatchCount {
-    pub events: u64,
-    /// Queued ones among them, which a replay leaves alone.
-    pub queued: u64,
-    /// Whether there may be more: a text search stops after a second or 10,000 events.
+    pub states: StateCounts,
+    /// Whether there may be more: counting stops at 10,000 events of a state, and a search after a
+    /// second or 10,000 events.
     pub at_least: bool,
 }
 
 impl MatchCount {
+    pub fn events(&self) -> u64 {
+        self.states.total()
+    }
+
+    /// Returns the number of queued ones, which a replay leaves alone.
+    pub fn queued(&self) -> u64 {
+        self.states.queued
+    }
+
     pub(super) fn add(&mut self, state: State, events: u64) {
-        self.events += events;
-        self.queued += if state == State::Queued { events } else { 0 };
+        self.states.add(state, events);
     }
 }
 

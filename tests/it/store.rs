@@ -5,6 +5,7 @@ mod backup;
 mod claims;
 mod contract;
 mod files;
+mod filters;
 mod headlines;
 mod list;
 mod mapping_versions;

@@ -19,11 +19,12 @@ use crate::admin::change_views::EventChangeView;
 use crate::admin::error::ApiError;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment};
 use crate::admin::state::AdminState;
+use crate::admin::states_param::States;
 use crate::clock;
 use crate::comparison::{self, ChangeCounts, ComparisonError, MappingPair, Walk};
 use crate::delivery::MappingInService;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
-use crate::event::{MappingDigest, SourceName, State as EventState};
+use crate::event::{MappingDigest, SourceName};
 use crate::mapping_file::file::MappingFile;
 use crate::store::Cursor;
 
@@ -46,14 +47,14 @@ pub(crate) struct ChangesBody {
     limit: Option<usize>,
     /// The `next` of an answer: the comparison goes on with the event at which its page ended.
     after: Option<String>,
-    /// Events in this state.
+    /// Events in this state, or in one of several.
     #[schema(inline)]
-    state: Option<EventState>,
+    state: Option<States>,
     /// Events received at this time or later.
     since: Option<Timestamp>,
     /// Events received before this time.
     until: Option<Timestamp>,
-    /// Part of the id, delivery id, type or reason, without regard to case.
+    /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     q: Option<String>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not
     /// (false).
@@ -141,8 +142,15 @@ pub(crate) async fn changes(
             return Err(ApiError::BadRequest(reason));
         }
     }
-    let query =
-        EventQuery { state, source: Some(name), destination: None, since, until, q, left_out };
+    let query = EventQuery {
+        state,
+        source: Some(name),
+        since,
+        until,
+        q,
+        left_out,
+        ..EventQuery::default()
+    };
     let filter = query.filter(&admin)?;
     let none = || ApiError::Conflict(format!("no mapping of {source} is in service"));
     let in_service = admin.mapping_of(&source).ok_or_else(none)?;

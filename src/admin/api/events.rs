@@ -10,12 +10,16 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::params::{EventQuery, JsonBody, PathSegment, QueryParams, id, no_event};
+use crate::admin::params::{
+    EventQuery, JsonBody, NoParams, PathSegment, QueryParams, id, no_event,
+};
 use crate::admin::state::AdminState;
 use crate::admin::views::EventView;
 use crate::clock;
 use crate::event::{EventId, State};
-use crate::store::{EventPage, HoldDecision, PageRequest, ReleaseOutcome, ReleaseRequest};
+use crate::store::{
+    EventFilter, EventPage, HoldDecision, PageRequest, ReleaseOutcome, ReleaseRequest, StateCounts,
+};
 
 const LIMIT: u16 = 50;
 const LIMIT_MAX: u16 = 500;
@@ -29,6 +33,8 @@ pub(crate) struct PageParams {
     /// The `next` of the previous page.
     #[param(min_length = 1, pattern = "^-?[0-9]+-[0-9]+$")]
     after: Option<String>,
+    /// The `newest` of an earlier page: only events that were stored after it.
+    newer_than: Option<u64>,
 }
 
 /// List events, newest first
@@ -37,8 +43,9 @@ pub(crate) struct PageParams {
         (status = 404, description = "There is no such destination")))]
 pub(crate) async fn list(
     Of(admin): Of<Arc<AdminState>>,
-    QueryParams(PageParams { limit, after }, query): QueryParams<PageParams, EventQuery>,
+    QueryParams(page, query): QueryParams<PageParams, EventQuery>,
 ) -> Result<Json<EventPage>, ApiError> {
+    let PageParams { limit, after, newer_than } = page;
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::BadRequest(format!("`limit` is from 1 to {LIMIT_MAX}")));
@@ -46,12 +53,34 @@ pub(crate) async fn list(
     let after = after.map(|after| after.parse()).transpose();
     let after = after.map_err(|error| ApiError::BadRequest(format!("`after`: {error}")))?;
     let page = PageRequest { limit: usize::from(limit), after };
-    let mut page = admin.store.list(query.filter(&admin)?, page).await?;
+    let filter = EventFilter { newer_than, ..query.filter(&admin)? };
+    let mut page = admin.store.list(filter, page).await?;
     let now = clock::now();
     for event in &mut page.events {
         admin.complete(event, now);
     }
     Ok(Json(page))
+}
+
+/// Events that match a filter.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventCounts {
+    events: StateCounts,
+    /// True if there may be more: counting stops at 10,000 events of a state, and a search after a
+    /// second or 10,000 events.
+    at_least: bool,
+}
+
+/// Count the events that match a filter, by state
+#[utoipa::path(get, path = "/api/v1/events/counts", params(EventQuery),
+    responses((status = 200, description = "The counts", body = EventCounts),
+        (status = 404, description = "There is no such destination")))]
+pub(crate) async fn counts(
+    Of(admin): Of<Arc<AdminState>>,
+    QueryParams(query, NoParams {}): QueryParams<EventQuery>,
+) -> Result<Json<EventCounts>, ApiError> {
+    let matching = admin.store.count_matching(query.filter(&admin)?).await?;
+    Ok(Json(EventCounts { events: matching.states, at_least: matching.at_least }))
 }
 
 /// Show an event: payload, requests, attempts

@@ -1,5 +1,6 @@
 //! Replays: start, progress and cancellation.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,11 @@ use crate::admin::error::ApiError;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment, id, no_event};
 use crate::admin::role::Role;
 use crate::admin::state::AdminState;
+use crate::admin::states_param::States;
 use crate::admin::views::ReplayView;
 use crate::clock;
-use crate::event::{EventId, State as EventState};
-use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest};
+use crate::event::EventId;
+use crate::store::{EventFilter, ReplayId, ReplayProgress, ReplayRequest, StoppedAt};
 
 /// Time that a caller waits for the first steps of a replay. The maintenance task does the rest.
 const FIRST_STEPS_WAIT: Duration = Duration::from_secs(2);
@@ -29,8 +31,9 @@ const FIRST_STEPS_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayBody {
+    /// Events in this state, or in one of several.
     #[schema(inline)]
-    state: Option<EventState>,
+    state: Option<States>,
     /// Events of this source.
     source: Option<String>,
     /// Events of the sources that send to this destination.
@@ -41,9 +44,23 @@ pub(crate) struct ReplayBody {
     until: Option<Timestamp>,
     /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     q: Option<String>,
+    /// Part of the payload, without regard to case.
+    contains: Option<String>,
+    /// Events of exactly this type.
+    r#type: Option<String>,
+    /// Events that stopped there.
+    #[schema(inline)]
+    stage: Option<StoppedAt>,
+    /// Events that were sent at least so many times.
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    attempts_min: Option<NonZero<u32>>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not
     /// (false).
     left_out: Option<bool>,
+    /// Events of which Savio may have, or may get, a request twice (true), or the others (false).
+    may_repeat: Option<bool>,
+    /// Events that a person imported (true), or that were sent (false).
+    imported: Option<bool>,
     /// Counts the events and replays none.
     #[serde(default)]
     dry_run: bool,
@@ -87,8 +104,8 @@ impl ReplayOptions {
 pub(crate) struct ReplayStarted {
     /// Matching events found so far, including those that are queued already.
     matched: u64,
-    /// True if there may be more: a dry run with `q` searches for a second, and counts up to 10,000
-    /// events.
+    /// True if there may be more: a dry run counts up to 10,000 events of a state, and searches for a
+    /// second.
     at_least: bool,
     /// Matching events that are sent again; 0 for a dry run.
     replayed: u64,
@@ -113,10 +130,10 @@ pub(crate) async fn replay_one(
     let id: EventId = id(&text, "event")?;
     let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
     let matching = admin.store.count_matching(filter.clone()).await?;
-    if matching.events == 0 {
+    if matching.events() == 0 {
         return Err(no_event(id));
     }
-    if matching.queued > 0 {
+    if matching.queued() > 0 {
         return Err(ApiError::Conflict(format!("event {id} is queued already")));
     }
     start(&admin, filter, options).await
@@ -131,12 +148,29 @@ pub(crate) async fn replay(
     caller: ApiCaller,
     JsonBody(body): JsonBody<ReplayBody>,
 ) -> Result<Json<ReplayStarted>, ApiError> {
-    let ReplayBody { state, source, destination, since, until, q, left_out, dry_run, rate } = body;
-    let query = EventQuery { state, source, destination, since, until, q, left_out };
+    let ReplayBody { state, source, destination, since, until, q, contains, .. } = body;
+    let ReplayBody { r#type, stage, attempts_min, left_out, may_repeat, imported, .. } = body;
+    let ReplayBody { dry_run, rate, .. } = body;
+    let query = EventQuery {
+        state,
+        source,
+        destination,
+        since,
+        until,
+        q,
+        contains,
+        r#type,
+        stage,
+        attempts_min,
+        left_out,
+        may_repeat,
+        imported,
+    };
     let options = ReplayOptions::admitted(caller, dry_run, rate)?;
     // An empty body is more often a mistake than the wish to send everything again.
     if query.is_everything() {
-        let reason = "name which events: state, source, destination, since, until, q or left_out";
+        let reason = "name which events: by state, source, destination, since, until, q or another \
+                      condition of a list";
         return Err(ApiError::BadRequest(reason.to_owned()));
     }
     let filter = query.filter(&admin)?;
@@ -150,8 +184,8 @@ async fn start(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let ReplayOptions { caller, dry_run, interval } = options;
     if dry_run {
-        let MatchCount { events: matched, at_least, .. } =
-            admin.store.count_matching(filter).await?;
+        let matching = admin.store.count_matching(filter).await?;
+        let (matched, at_least) = (matching.events(), matching.at_least);
         return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
     }
     let now = clock::now();

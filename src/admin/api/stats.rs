@@ -13,7 +13,7 @@ use crate::admin::error::ApiError;
 use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{SourceName, State};
-use crate::store::StoreError;
+use crate::store::{StateCounts, StoreError};
 
 /// Queued events of a source.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,29 +55,6 @@ pub(crate) struct Stats {
     oldest_queued_seconds: Option<u64>,
     /// Reason why webhooks cannot be stored at present; null if they can.
     store_problem: Option<String>,
-}
-
-/// Number of events in each state.
-#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
-pub(crate) struct StateCounts {
-    queued: u64,
-    delivered: u64,
-    ignored: u64,
-    held: u64,
-    dead: u64,
-}
-
-impl StateCounts {
-    fn add(&mut self, state: State, events: u64) {
-        let count = match state {
-            State::Queued => &mut self.queued,
-            State::Delivered => &mut self.delivered,
-            State::Ignored => &mut self.ignored,
-            State::Held => &mut self.held,
-            State::Dead => &mut self.dead,
-        };
-        *count += events;
-    }
 }
 
 /// Count events by state, in total and for each source

@@ -9,13 +9,13 @@ use crate::cli::error::CommandError;
 use crate::clock;
 use crate::diagnostics::table::parse_duration;
 use crate::event::{EventId, SourceName, State};
-use crate::store::EventFilter;
+use crate::store::{EventFilter, StoppedAt};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterOptions {
-    /// Only events in this state
-    #[arg(long, value_parser = state_parser())]
-    pub(super) state: Option<State>,
+    /// Only events in this state, or in one of several: dead,held
+    #[arg(long, value_delimiter = ',', value_parser = state_parser())]
+    pub(super) state: Vec<State>,
     #[command(flatten)]
     pub(super) chosen: CommonFilterOptions,
 }
@@ -37,24 +37,42 @@ pub(super) struct CommonFilterOptions {
     /// Text in the id, delivery id, type, reason, summary, person or company
     #[arg(long = "q", value_name = "TEXT")]
     text: Option<String>,
+    /// Text in the payload
+    #[arg(long, value_name = "TEXT")]
+    contains: Option<String>,
+    /// Only events of exactly this type
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only events that stopped there
+    #[arg(long, value_parser = stage_parser())]
+    stage: Option<StoppedAt>,
+    /// Only events that were sent at least so many times
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    attempts_min: Option<u32>,
     /// Only events with fields left out because Savio would not accept their values
     #[arg(long)]
     left_out: bool,
+    /// Only events of which Savio may have, or may get, a request twice
+    #[arg(long)]
+    may_repeat: bool,
+    /// Only events that were imported
+    #[arg(long)]
+    imported: bool,
 }
 
 /// Which events of one source a command looks at.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct SourceFilterOptions {
-    /// Only events in this state
-    #[arg(long, value_parser = state_parser())]
-    state: Option<State>,
+    /// Only events in this state, or in one of several: dead,held
+    #[arg(long, value_delimiter = ',', value_parser = state_parser())]
+    state: Vec<State>,
     /// Received since: an age (2h, 7d), a date (2026-01-31, in UTC) or a time (2026-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
     /// Received before this time; a date includes the whole day
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
-    /// Text in the id, delivery id, type or reason
+    /// Text in the id, delivery id, type, reason, summary, person or company
     #[arg(long = "q", value_name = "TEXT")]
     text: Option<String>,
     /// Only events with fields left out because Savio would not accept their values
@@ -64,18 +82,18 @@ pub(in crate::cli) struct SourceFilterOptions {
 
 impl SourceFilterOptions {
     pub(in crate::cli) fn filter(self, source: SourceName) -> EventFilter {
-        let SourceFilterOptions { state, since, until, text, left_out } = self;
+        let SourceFilterOptions { state: states, since, until, text, left_out } = self;
         let (sources, left_out) = (Some(vec![source]), left_out.then_some(true));
-        EventFilter { ids: Vec::new(), state, sources, since, until, text, left_out }
+        EventFilter { states, sources, since, until, text, left_out, ..EventFilter::default() }
     }
 }
 
 /// Which events `tail` follows.
 #[derive(Debug, clap::Args)]
 pub(super) struct TailFilterOptions {
-    /// Only events in this state
-    #[arg(long, value_parser = state_parser())]
-    state: Option<State>,
+    /// Only events in this state, or in one of several: dead,held
+    #[arg(long, value_delimiter = ',', value_parser = state_parser())]
+    state: Vec<State>,
     /// Only events of this source
     #[arg(long)]
     source: Option<SourceName>,
@@ -93,7 +111,13 @@ impl From<TailFilterOptions> for FilterOptions {
             since: None,
             until: None,
             text: None,
+            contains: None,
+            event_type: None,
+            stage: None,
+            attempts_min: None,
             left_out: false,
+            may_repeat: false,
+            imported: false,
         };
         FilterOptions { state, chosen }
     }
@@ -111,7 +135,9 @@ impl FilterOptions {
         ids: Vec<EventId>,
         senders: impl FnOnce(&str) -> Result<Vec<SourceName>, CommandError>,
     ) -> Result<EventFilter, CommandError> {
-        let CommonFilterOptions { source, destination, since, until, text, left_out } = self.chosen;
+        let CommonFilterOptions { source, destination, since, until, text, .. } = self.chosen;
+        let CommonFilterOptions { contains, event_type, stage, attempts_min, .. } = self.chosen;
+        let CommonFilterOptions { left_out, may_repeat, imported, .. } = self.chosen;
         let mut sources = destination.as_deref().map(senders).transpose()?;
         if let Some(source) = source {
             let sent_there = sources.is_none_or(|sources| sources.contains(&source));
@@ -119,12 +145,19 @@ impl FilterOptions {
         }
         Ok(EventFilter {
             ids,
-            state: self.state,
+            states: self.state,
             sources,
             since,
             until,
             text,
             left_out: left_out.then_some(true),
+            contains,
+            event_type,
+            stage,
+            attempts_min,
+            may_repeat: may_repeat.then_some(true),
+            imported: imported.then_some(true),
+            newer_than: None,
         })
     }
 }
@@ -134,6 +167,13 @@ fn state_parser() -> impl TypedValueParser<Value = State> {
     PossibleValuesParser::new(State::ALL.map(State::as_str)).map(|name| {
         let named = State::ALL.into_iter().find(|state| state.as_str() == name);
         named.expect("the values are the states' names")
+    })
+}
+
+fn stage_parser() -> impl TypedValueParser<Value = StoppedAt> {
+    PossibleValuesParser::new(StoppedAt::ALL.map(StoppedAt::as_str)).map(|name| {
+        let named = StoppedAt::ALL.into_iter().find(|stage| stage.as_str() == name);
+        named.expect("the values are the stages' names")
     })
 }
 

@@ -76,7 +76,8 @@ async fn collect(
     filter: EventFilter,
     arguments: &Arguments,
 ) -> Result<EventPage, CommandError> {
-    let mut all = EventPage { events: Vec::new(), next: arguments.after };
+    let mut all = EventPage { events: Vec::new(), next: arguments.after, newest: 0 };
+    let mut newest_at_begin = None;
     // A search for a text returns after a second at most, with a cursor and perhaps no events: it
     // continues there.
     loop {
@@ -84,6 +85,7 @@ async fn collect(
         let request = PageRequest { limit, after: all.next };
         let page = store.list(filter.clone(), request).await?;
         all.events.extend(page.events);
+        all.newest = *newest_at_begin.get_or_insert(page.newest);
         all.next = page.next;
         if all.next.is_none() || all.events.len() >= arguments.limit.get() {
             return Ok(all);
@@ -221,6 +223,7 @@ fn facts(
         ("type", event.event_type.clone()),
         ("delivery id", event.delivery_id.clone()),
         ("state", Some(record.state.as_str().to_owned())),
+        ("stopped at", line.stage.map(|stage| stage.as_str().to_owned())),
         ("reason", reason),
         ("summary", line.summary.clone()),
         ("person", line.who.clone()),
@@ -230,6 +233,7 @@ fn facts(
         ("next attempt", record.due_at.map(time)),
         ("settled", record.settled_at.map(time)),
         ("mapping", record.mapping.map(|version| mapped_by(version, times))),
+        ("may repeat", record.may_repeat.then(|| "yes".to_owned())),
         ("left out", Some(record.left_out.join(", ")).filter(|it| !it.is_empty())),
     ];
     let known = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

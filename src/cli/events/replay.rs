@@ -97,7 +97,7 @@ async fn run_and_show(store: &Sqlite, id: ReplayId) -> Result<Option<ReplayProgr
 }
 
 fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError> {
-    let MatchCount { events, queued, at_least } = matching;
+    let (events, queued, at_least) = (matching.events(), matching.queued(), matching.at_least);
     if arguments.json {
         return shown::print_json(&json!({
             "matched": events, "at_least": at_least, "replayed": 0, "replay_id": null,

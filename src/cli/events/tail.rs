@@ -165,7 +165,7 @@ impl Tail<'_> {
     async fn open(&self) -> Result<Vec<EventSummary>, CommandError> {
         let mut open = Vec::new();
         for state in [State::Queued, State::Held] {
-            let filter = EventFilter { state: Some(state), ..EventFilter::default() };
+            let filter = EventFilter { states: vec![state], ..EventFilter::default() };
             open.extend(self.newest(filter, OPEN_EVENTS_MAX).await?);
         }
         Ok(open)
@@ -225,7 +225,7 @@ fn json_line(event: &EventSummary) -> String {
 }
 
 fn matches(filter: &EventFilter, event: &EventSummary) -> bool {
-    filter.state.is_none_or(|state| state == event.state)
+    (filter.states.is_empty() || filter.states.contains(&event.state))
         && filter.sources.as_ref().is_none_or(|sources| sources.contains(&event.source))
 }
 

@@ -1,12 +1,18 @@
 //! `Archive` for SQLite: reads of events for people and the API, counts, replays and releases.
 
 mod changes;
+mod conditions;
+mod folded_text;
 mod ids;
+mod lines;
+mod matching;
 mod release;
 pub(super) mod replay;
+mod replay_filter;
 mod search;
 pub(super) mod stats;
-mod text_search;
+mod text_match;
+mod slow_search;
 
 use std::collections::HashSet;
 
@@ -130,20 +136,20 @@ impl Archive for Sqlite {
     }
 
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError> {
-        if filter.text.is_some() {
-            return text_search::list(&self.readers, filter, page).await;
+        if conditions::are_searched(&filter) {
+            return slow_search::list(&self.readers, filter, page).await;
         }
         self.readers
-            .read(Purpose::Lookup, move |connection| search::list(connection, filter, page))
+            .read(Purpose::Lookup, move |connection| lines::list(connection, filter, page))
             .await
     }
 
     async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError> {
-        if filter.text.is_some() {
-            return text_search::count_matching(&self.readers, filter).await;
+        if conditions::are_searched(&filter) {
+            return slow_search::count_matching(&self.readers, filter).await;
         }
         self.readers
-            .read(Purpose::Lookup, move |connection| search::count_matching(connection, &filter))
+            .read(Purpose::Lookup, move |connection| matching::count(connection, &filter))
             .await
     }
 

@@ -2,5 +2,6 @@
 
 pub(super) mod columns;
 pub(super) mod events;
+pub(super) mod expressions;
 pub(super) mod headlines;
 pub(super) mod previous_state;

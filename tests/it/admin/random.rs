@@ -21,7 +21,20 @@ struct Call {
 
 /// Values that are valid, or almost valid, for a parameter or a name in a path.
 fn word(ids: &[String]) -> impl Strategy<Value = String> + use<> {
-    let known = ["form", "off", "default", "dead", "held", "50", "0", "-1", "2026-01-31T12:00:00Z"];
+    let known = [
+        "form",
+        "off",
+        "default",
+        "dead",
+        "held",
+        "dead,held",
+        "mapping",
+        "true",
+        "50",
+        "0",
+        "-1",
+        "2026-01-31T12:00:00Z",
+    ];
     let known: Vec<String> = known.iter().map(ToString::to_string).chain(ids.to_vec()).collect();
     prop_oneof![4 => prop::sample::select(known), 1 => ".{0,12}", 1 => "[0-9]{1,20}-[0-9]{1,20}"]
 }
@@ -40,6 +53,9 @@ fn value(ids: &[String]) -> impl Strategy<Value = Value> + use<> {
 fn body(ids: &[String]) -> impl Strategy<Value = Option<Value>> + use<> {
     let keys =
         ["state", "source", "destination", "since", "until", "q", "left_out", "dry_run", "rate"];
+    let keys =
+        [&keys[..], &["contains", "type", "stage", "attempts_min", "may_repeat", "imported"]]
+            .concat();
     let keys = [
         &keys[..],
         &[

@@ -73,7 +73,9 @@ impl Provocation<'_> {
     fn missing(&self) -> reqwest::RequestBuilder {
         let path = self.path(NOBODY, "no");
         match self.operation.path.as_str() {
-            "/api/v1/events" => self.request(&format!("{path}?destination=no"), TOKEN),
+            "/api/v1/events" | "/api/v1/events/counts" => {
+                self.request(&format!("{path}?destination=no"), TOKEN)
+            }
             "/api/v1/rejected" => self.request(&format!("{path}?source=no"), TOKEN),
             "/api/v1/replay" => self.request(&path, TOKEN).json(&json!({ "destination": "no" })),
             "/api/v1/sources/{name}/changes" => self.changes("no"),

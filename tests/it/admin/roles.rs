@@ -8,6 +8,7 @@ use super::{MAPPING, Scene, TOKEN};
 /// The role that each route needs. A new route has to be listed here.
 const ROUTES: [(&str, &str, &str); 33] = [
     ("GET", "/api/v1/events", "read"),
+    ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
     ("GET", "/api/v1/events/{id}/explain", "read"),

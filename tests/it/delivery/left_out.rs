@@ -312,7 +312,7 @@ async fn events_are_filtered_by_left_out_fields() {
                 }
                 assert_eq!(listed, expected, "{filter:?}");
                 let matching = store.count_matching(filter).await.unwrap();
-                assert_eq!(matching.events, expected.len() as u64);
+                assert_eq!(matching.events(), expected.len() as u64);
             }
         }
     }

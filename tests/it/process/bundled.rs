@@ -110,9 +110,9 @@ async fn upgraded_relay_with_a_folder_says_once_which_bundled_sources_are_new() 
 
     // As the last program without bundled sources under the folder has left it.
     let file = Connection::open(folder.path().join("relay.db")).unwrap();
+    set_version(&file, 13);
     file.execute_batch("DROP TABLE bundled_sources; ALTER TABLE events DROP COLUMN may_repeat")
         .unwrap();
-    set_version(&file, 13);
     drop(file);
     let Scene { folder, relay, .. } = Scene::start_in(folder).await;
     let first = relay.startup_output.clone();

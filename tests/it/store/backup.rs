@@ -391,8 +391,8 @@ async fn backup_of_an_older_store_can_be_restored() {
     let place = TestStore::new();
     let id = store_one(&*place.open(), webhook(at(0))).await;
     let file = Connection::open(&place.settings().path).unwrap();
-    file.execute_batch("ALTER TABLE events DROP COLUMN may_repeat").unwrap();
     set_version(&file, 14);
+    file.execute_batch("ALTER TABLE events DROP COLUMN may_repeat").unwrap();
     drop(file);
     let target = beside(&place, "backup.db");
     make(&place, &target).await.unwrap();

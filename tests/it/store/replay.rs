@@ -345,7 +345,7 @@ async fn only_events_of_the_filter_are_replayed() {
     store_one(store, from("other", at(0))).await;
     let filter = EventFilter {
         sources: Some(vec![name("form")]),
-        state: Some(State::Dead),
+        states: vec![State::Dead],
         since: Some(at(0)),
         ..EventFilter::default()
     };

@@ -37,7 +37,7 @@ async fn expired_events_are_purged_and_no_longer_counted() {
         assert!(!is_kept(store, id).await);
     }
     assert_eq!(store.counts().await.unwrap(), []);
-    assert_eq!(store.count_matching(EventFilter::default()).await.unwrap().events, 0);
+    assert_eq!(store.count_matching(EventFilter::default()).await.unwrap().events(), 0);
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn replay_skips_later_events_after_the_newest_was_purged() {
     let store = &*place.open();
     settled(store, State::Dead).await;
     let id = ReplayId::new(at(20));
-    let filter = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
+    let filter = EventFilter { states: vec![State::Dead], ..EventFilter::default() };
     let replay = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(20) };
     store.start_replay(replay, somebody()).await.unwrap();
     assert_eq!(store.purge(at(10)).await.unwrap().events, 1);
@@ -146,7 +146,7 @@ async fn many_events_are_purged_in_small_steps() {
     run_once(store, Duration::from_secs(10), at(20)).await.unwrap();
 
     assert!((1..=100).contains(&first.events) && first.has_more, "{first:?}");
-    assert_eq!(store.count_matching(EventFilter::default()).await.unwrap().events, 1);
+    assert_eq!(store.count_matching(EventFilter::default()).await.unwrap().events(), 1);
     assert!(is_kept(store, young).await);
 }
 

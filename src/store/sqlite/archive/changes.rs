@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::search::summary;
+use super::lines::summary;
 use crate::store::archive::ChangePosition;
 use crate::store::filter::EventSummary;
 use crate::store::sqlite::engine::error::SqliteError;

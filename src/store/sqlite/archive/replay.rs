@@ -1,12 +1,16 @@
 //! Replays: the request, its steps, its cancellation and its progress.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::replay_filter;
 use super::search::{self, Search, SearchBudget, SearchHit, SortOrder};
-use crate::event::{SourceName, State};
+use super::slow_search::SLICE;
+use crate::event::State;
 use crate::store::audit::{Actor, AuditAction};
-use crate::store::filter::{Cursor, EventFilter};
+use crate::store::filter::Cursor;
 use crate::store::replay::{ReplayId, ReplayProgress, ReplayRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
@@ -28,13 +32,14 @@ pub(crate) fn start(
     let audited = audit::insert(connection, &entry.detail(&format!("replay {id}")))?;
     let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
     let sql = "INSERT INTO replays (id, ids, state, sources, since, until, text, every, begun_at,
-                   left_out, audit, up_to)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+                   left_out, audit, filter, up_to)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
                    (SELECT coalesce(max(number), 0) FROM events))";
+    let (filter, whole) = replay_filter::columns(filter);
     connection.prepare_cached(sql)?.execute(params![
         id.as_bytes(),
         JsonColumn(&filter.ids),
-        filter.state.map(State::as_str),
+        filter.states.first().map(|state| state.as_str()),
         filter.sources.as_ref().map(JsonColumn),
         filter.since.map(TimeColumn),
         filter.until.map(TimeColumn),
@@ -43,6 +48,7 @@ pub(crate) fn start(
         TimeColumn(*begun_at),
         filter.left_out,
         audited,
+        whole.map(JsonColumn),
     ])?;
     Ok(())
 }
@@ -60,18 +66,18 @@ pub(crate) fn next_step(
 ) -> Result<Option<ReplayStep>, SqliteError> {
     let snapshot = connection.unchecked_transaction()?;
     let sql = "SELECT number, canceled_at IS NOT NULL, ids, state, sources, since, until, text,
-                   after_received_at, after_number, up_to, left_out
+                   after_received_at, after_number, up_to, left_out, filter
                FROM replays WHERE id = ?1 AND ended = 0";
     let mut query = snapshot.prepare_cached(sql)?;
     let open = query.query_row([id.as_bytes()], |row| {
-        let (filter, order) = (filter_from_row(row)?, SortOrder::OldestFirst);
+        let (filter, order) = (replay_filter::from_row(row)?, SortOrder::OldestFirst);
         let search = Search {
             filter,
             order,
             after: cursor_from_row(row)?,
             up_to: row.get(10)?,
             limit: STEP_EVENTS,
-            slice: SearchBudget::PAGE,
+            slice: SearchBudget { until: Instant::now().checked_add(SLICE), ..SearchBudget::PAGE },
         };
         Ok((row.get(0)?, row.get(1)?, search))
     });
@@ -82,22 +88,6 @@ pub(crate) fn next_step(
     let found = search::find(&snapshot, &search)?;
     let (after, next) = (search.after, found.next);
     Ok(Some(ReplayStep::Queue { replay, after, events: found.events, next }))
-}
-
-fn filter_from_row(row: &Row<'_>) -> rusqlite::Result<EventFilter> {
-    let JsonColumn(ids) = row.get(2)?;
-    let state: Option<EnumColumn<State>> = row.get(3)?;
-    let sources: Option<JsonColumn<Vec<SourceName>>> = row.get(4)?;
-    let (since, until): (Option<TimeColumn>, Option<TimeColumn>) = (row.get(5)?, row.get(6)?);
-    Ok(EventFilter {
-        ids,
-        state: state.map(|EnumColumn(state)| state),
-        sources: sources.map(|JsonColumn(sources)| sources),
-        since: since.map(|TimeColumn(since)| since),
-        until: until.map(|TimeColumn(until)| until),
-        text: row.get(7)?,
-        left_out: row.get(11)?,
-    })
 }
 
 fn cursor_from_row(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {

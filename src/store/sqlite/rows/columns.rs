@@ -138,6 +138,13 @@ impl FromSql for Priority {
     }
 }
 
+/// Reads a text for display.
+pub(crate) fn text_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    // Text that is not UTF-8, as after damage, would fail the whole page for one event.
+    let text: Option<ShownColumn> = row.get(column)?;
+    Ok(text.map(|ShownColumn(text)| text))
+}
+
 pub(crate) fn time_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     let time: Option<TimeColumn> = row.get(column)?;
     Ok(time.map(|TimeColumn(time)| time))

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::columns::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn, time_of};
+use super::expressions::{MAY_REPEAT, STAGE};
 use super::previous_state;
 use crate::event::{Event, EventId, Request, SourceName, State};
 use crate::store::archive::{EventPayload, EventRecord};
@@ -13,21 +14,22 @@ use crate::store::planned_request::PlannedRequest;
 use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
 use crate::store::sqlite::engine::error::{SqliteError, is_unreadable_row};
 use crate::store::sqlite::mapping_versions::version_of;
+use crate::store::stopped_at::StoppedAt;
 
 // The first seven columns are an `Event`, in the order in which `event_from_row` reads them. The payload
 // is cut out as bytes: `substr` counts characters in a text, and the range counts bytes.
-const EVENT: &str = "
-    SELECT event.id, event.source, event.type, event.delivery_id, webhook.received_at,
-        webhook.headers,
-        substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
-            event.payload_start + 1, event.payload_end - event.payload_start),
-        event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
-        event.queued_at, event.tries, event.replay,
-        (SELECT deaths FROM suspects WHERE suspects.event = event.number),
-        event.decoding_notes, event.left_out, event.may_repeat, event.waits_for, version.digest,
-        version.since
-    FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook
-        LEFT JOIN mapping_versions AS version ON version.number = event.mapping";
+const COLUMNS: &str = "
+    events.id, events.source, events.type, events.delivery_id, webhook.received_at, webhook.headers,
+    substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
+        events.payload_start + 1, events.payload_end - events.payload_start),
+    events.number, events.state, events.reason, events.due_at, events.settled_at, events.notes,
+    events.queued_at, events.tries, events.replay,
+    (SELECT deaths FROM suspects WHERE suspects.event = events.number),
+    events.decoding_notes, events.left_out, events.may_repeat, events.waits_for, version.digest,
+    version.since";
+
+const TABLES: &str = "events JOIN webhooks AS webhook ON webhook.number = events.webhook
+    LEFT JOIN mapping_versions AS version ON version.number = events.mapping";
 
 pub(crate) fn event(
     connection: &Connection,
@@ -35,7 +37,7 @@ pub(crate) fn event(
 ) -> Result<Option<EventRecord>, SqliteError> {
     // One snapshot: a step between two statements could show a request without its attempt.
     let snapshot = connection.unchecked_transaction()?;
-    let sql = format!("{EVENT} WHERE event.id = ?1");
+    let sql = format!("SELECT {COLUMNS}, {STAGE}, {MAY_REPEAT} FROM {TABLES} WHERE events.id = ?1");
     let mut query = snapshot.prepare_cached(&sql)?;
     let found = query
         .query_row([EventIdColumn(id)], |row| Ok((row.get(7)?, record_from_row(row)?)))
@@ -55,7 +57,7 @@ pub(crate) fn payloads(
     seqs: &[u64],
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<EventPayload>> {
-    let sql = format!("{EVENT} WHERE event.number = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE events.number = ?1");
     let mut query = connection.prepare_cached(&sql)?;
     let (mut read, mut bytes) = (Vec::new(), 0);
     for seq in seqs {
@@ -127,7 +129,7 @@ pub(crate) fn claimed(
     claim: Claim,
     number: i64,
 ) -> rusqlite::Result<ClaimedEvent> {
-    let sql = format!("{EVENT} WHERE event.number = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE events.number = ?1");
     let mut query = connection.prepare_cached(&sql)?;
     query.query_row([number], |row| {
         let TimeColumn(queued_at) = row.get(13)?;
@@ -202,6 +204,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
     let SourceColumn(source) = row.get(1)?;
     let TimeColumn(received_at) = row.get(4)?;
     let EnumColumn(state) = row.get(8)?;
+    let stopped_at: Option<EnumColumn<StoppedAt>> = row.get(23)?;
     let mut missing = Vec::new();
     let unread = &mut missing;
     let event = Event {
@@ -220,6 +223,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         seq: row.get(7)?,
         event,
         state,
+        stage: stopped_at.map(|EnumColumn(stopped_at)| stopped_at),
         reason: readable("reason", row.get(9), unread)?,
         due_at: readable("time of the next attempt", time_of(row, 10), unread)?,
         waits_for: row.get(20)?,
@@ -229,6 +233,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         attempts: Vec::new(),
         notes,
         left_out: readable("names of fields left out", json_column(row, 18), unread)?,
+        may_repeat: row.get(24)?,
     };
     record.notes.extend(missing);
     Ok(record)

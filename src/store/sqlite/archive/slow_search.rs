@@ -1,9 +1,11 @@
-//! Text searches, which have to read events one by one. They run one at a time, on a reader of
-//! their own, in slices with a snapshot each, and end after a second; the next page continues.
+//! Searches, which look at events one by one. They run one at a time, on a reader of their own, in
+//! slices with a snapshot each, and end after a second; the next page continues.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::lines;
+use super::matching::COUNTED_MAX;
 use super::search::{self, CHUNK_EVENTS, LIMIT_MAX, SCANNED_MAX, Search, SearchBudget};
 use crate::store::filter::{Cursor, EventFilter, EventPage, MatchCount, PageRequest};
 use crate::store::sqlite::engine::readers::{Purpose, Read, Readers};
@@ -11,12 +13,9 @@ use crate::store::sqlite::engine::readers::{Purpose, Read, Readers};
 /// Time that one slice reads from one snapshot.
 // A snapshot keeps the write-ahead log from being written back. In this time a busy log grows by
 // some hundred KiB.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 
 const SEARCH_MAX: Duration = Duration::from_secs(1);
-
-/// Number of matches after which a count ends with "at least".
-const COUNTED_MAX: u64 = 10_000;
 
 pub(super) async fn list(
     readers: &Arc<Readers>,
@@ -27,15 +26,17 @@ pub(super) async fn list(
     let mut turn = readers.acquire(Purpose::Search).await?;
     // After the wait for another search, which does not count against this one.
     let begun = Instant::now();
-    let mut listed = EventPage { events: Vec::new(), next: after };
+    let mut listed = EventPage { events: Vec::new(), next: after, newest: 0 };
+    let mut newest_at_begin = None;
     let mut looked_max = SCANNED_MAX;
     loop {
         let left = limit - listed.events.len();
         let search = slice(&filter, listed.next, (left, looked_max));
-        let (found, back) = readers
-            .read_with(turn, move |connection| search::summaries(connection, &search))
-            .await?;
-        let (EventPage { events, next }, looked) = found;
+        let (found, back) =
+            readers.read_with(turn, move |connection| lines::found(connection, &search)).await?;
+        let (EventPage { events, next, newest }, looked) = found;
+        // Of the first slice: what arrives during the search is newer.
+        listed.newest = *newest_at_begin.get_or_insert(newest);
         turn = back;
         looked_max = looked_max.saturating_sub(looked);
         listed.events.extend(events);
@@ -65,7 +66,7 @@ pub(super) async fn count_matching(
         if found.next.is_none() {
             return Ok(matching);
         }
-        if matching.events >= COUNTED_MAX || begun.elapsed() >= SEARCH_MAX {
+        if matching.events() >= COUNTED_MAX || begun.elapsed() >= SEARCH_MAX {
             matching.at_least = true;
             return Ok(matching);
         }
