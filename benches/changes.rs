@@ -14,7 +14,7 @@ use savio_relay::mapping::Mapping;
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::parse_memory::ParseMemory;
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{EventFilter, Inbox, NewEvent, Sqlite, Webhook, WebhookOrigin};
+use savio_relay::store::{Arrival, EventFilter, Inbox, NewEvent, Sqlite, Webhook, WebhookOrigin};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -87,6 +87,7 @@ async fn fill(folder: &Path, events: usize) -> Result<Sqlite, Failure> {
             notes: Vec::new(),
             events: vec![event],
             origin: WebhookOrigin::Sent,
+            arrival: Arrival::default(),
         })
     };
     let all: Vec<Webhook> = (0..i64::try_from(events)?).map(webhook).collect::<Result<_, _>>()?;

@@ -16,7 +16,7 @@ use savio_relay::event::EventId;
 use savio_relay::mapping::Mapping;
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
-use savio_relay::store::{Inbox, MappingText, NewEvent, Store, Webhook, WebhookOrigin};
+use savio_relay::store::{Arrival, Inbox, MappingText, NewEvent, Store, Webhook, WebhookOrigin};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -266,6 +266,7 @@ fn webhook(payload: &Value) -> Webhook {
         notes: Vec::new(),
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
         origin: WebhookOrigin::Sent,
+        arrival: Arrival::default(),
     }
 }
 

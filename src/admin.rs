@@ -2,6 +2,8 @@
 //! from the same code.
 
 mod states_param;
+mod accept;
+pub(crate) mod event_csv;
 mod params;
 mod error;
 mod role;

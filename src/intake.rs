@@ -26,6 +26,7 @@ mod settings;
 mod tested;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -48,11 +49,11 @@ use tracing::error;
 
 use crate::clock;
 use crate::parse_memory::ParseMemory;
-use crate::store::{Inbox, StoredEvents, Webhook, WebhookOrigin};
+use crate::store::{Arrival, Inbox, StoredEvents, Verified, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 use access_log::{AccessLog, AnsweredRequest};
-use admission::Admission;
+use admission::{Admission, Admitted};
 use body::{BodyReader, Expected};
 use client_ip::Clients;
 use echo::{EchoKey, Echoes};
@@ -96,11 +97,11 @@ pub struct Intake {
 enum RequestOutcome {
     Handshake(HandshakeResponse),
     Unauthenticated(VerifyError),
-    Events(ExtractedEvents),
+    Events(ExtractedEvents, Verified),
 }
 
 /// What came of a request before anything was stored.
-enum Admitted<'i> {
+enum AdmittedRequest<'i> {
     /// It carries nothing to store.
     Answered(Acknowledgement),
     Webhook(AdmittedWebhook<'i>),
@@ -110,6 +111,7 @@ enum Admitted<'i> {
 struct AdmittedWebhook<'i> {
     arrived: BufferedRequest,
     extracted: ExtractedEvents,
+    verified: Verified,
     /// Held until it is stored.
     _permit: SemaphorePermit<'i>,
 }
@@ -147,8 +149,8 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Respons
     let (parts, body) = request.into_parts();
     // Shared with the blocking thread that verifies, while the access log still needs them here.
     let parts = Arc::new(parts);
-    let received = intake.receive(&parts, body).await;
     let client = intake.clients.address(&parts);
+    let received = intake.receive(&parts, body, client).await;
     let request = AnsweredRequest { parts: &parts, began, client };
     match received {
         Ok(acknowledgement) => {
@@ -267,10 +269,11 @@ impl Intake {
         self: &Arc<Self>,
         parts: &Arc<Parts>,
         body: Body,
+        address: Option<IpAddr>,
     ) -> Result<Acknowledgement, Rejection> {
         match self.admit(parts, body).await? {
-            Admitted::Answered(acknowledgement) => Ok(acknowledgement),
-            Admitted::Webhook(webhook) => self.keep(webhook).await,
+            AdmittedRequest::Answered(acknowledgement) => Ok(acknowledgement),
+            AdmittedRequest::Webhook(webhook) => self.keep(webhook, address).await,
         }
     }
 
@@ -279,7 +282,7 @@ impl Intake {
         self: &Arc<Self>,
         parts: &Arc<Parts>,
         body: Body,
-    ) -> Result<Admitted<'_>, Rejection> {
+    ) -> Result<AdmittedRequest<'_>, Rejection> {
         let target = self.find(parts)?;
         let client = self.clients.key(parts);
         let headers = headers::collect(&parts.headers);
@@ -294,25 +297,34 @@ impl Intake {
         let (parts, now) = (Arc::clone(parts), clock::now());
         let arrived = BufferedRequest { target, parts, client, headers, body, now };
         let (arrived, decision) = self.decide(arrived).await?;
-        let extracted = match decision {
+        let (extracted, verified) = match decision {
             RequestOutcome::Handshake(response) => {
-                return Ok(Admitted::Answered(Acknowledgement::Handshake(response)));
+                return Ok(AdmittedRequest::Answered(Acknowledgement::Handshake(response)));
             }
             RequestOutcome::Unauthenticated(error) => {
                 return Err(self.admission.refuse(arrived, error).await);
             }
-            RequestOutcome::Events(extracted) => extracted,
+            RequestOutcome::Events(extracted, verified) => (extracted, verified),
         };
         if extracted.events.is_empty() {
             let reason = extracted.ignored.unwrap_or_else(|| "it carries no events".to_owned());
             let answer = arrived.target.source.response.clone();
-            return Ok(Admitted::Answered(Acknowledgement::Ignored { reason, answer }));
+            return Ok(AdmittedRequest::Answered(Acknowledgement::Ignored { reason, answer }));
         }
-        Ok(Admitted::Webhook(AdmittedWebhook { arrived, extracted, _permit: permit }))
+        Ok(AdmittedRequest::Webhook(AdmittedWebhook {
+            arrived,
+            extracted,
+            verified,
+            _permit: permit,
+        }))
     }
 
-    async fn keep(&self, webhook: AdmittedWebhook<'_>) -> Result<Acknowledgement, Rejection> {
-        let AdmittedWebhook { arrived, extracted, _permit } = webhook;
+    async fn keep(
+        &self,
+        webhook: AdmittedWebhook<'_>,
+        address: Option<IpAddr>,
+    ) -> Result<Acknowledgement, Rejection> {
+        let AdmittedWebhook { arrived, extracted, verified, _permit } = webhook;
         let ExtractedEvents { decoded, events, notes, .. } = extracted;
         let BufferedRequest { target: TargetSource { source, .. }, headers, mut body, now, .. } =
             arrived;
@@ -332,6 +344,7 @@ impl Intake {
             notes,
             events,
             origin: WebhookOrigin::Sent,
+            arrival: Arrival::of(address, verified, response::accepted_status(answer.as_ref())),
         };
         let stored = self.store.store(webhook).await.map_err(Rejection::StoreUnavailable)?;
         Ok(match stored.new_events() {
@@ -348,12 +361,12 @@ impl Intake {
         let parts = Arc::new(parts);
         let answered = AnsweredRequest { parts: &parts, began, client: None };
         let result = match self.admit(&parts, body).await {
-            Ok(Admitted::Answered(acknowledgement)) => Ok(acknowledgement),
-            Ok(Admitted::Webhook(mut webhook)) if keep => {
+            Ok(AdmittedRequest::Answered(acknowledgement)) => Ok(acknowledgement),
+            Ok(AdmittedRequest::Webhook(mut webhook)) if keep => {
                 tested::mark(&mut webhook.extracted.events);
-                self.keep(webhook).await
+                self.keep(webhook, None).await
             }
-            Ok(Admitted::Webhook(AdmittedWebhook { arrived, .. })) => {
+            Ok(AdmittedRequest::Webhook(AdmittedWebhook { arrived, .. })) => {
                 // What its provider would be answered, except for the ids.
                 let stored = StoredEvents { events: Vec::new(), repeated: Vec::new() };
                 let answer = arrived.target.source.response.clone();
@@ -454,15 +467,15 @@ impl Intake {
 
     fn decide_now(&self, arrived: &mut BufferedRequest) -> Result<RequestOutcome, Rejection> {
         let setup = arrived.target.setup.as_deref();
-        match self.admission.admit(&arrived.as_webhook(), setup, &self.sources) {
-            Ok(None) => {}
-            Ok(Some(response)) => return Ok(RequestOutcome::Handshake(response)),
+        let verified = match self.admission.admit(&arrived.as_webhook(), setup, &self.sources) {
+            Ok(Admitted::Webhook { verified }) => verified,
+            Ok(Admitted::Handshake(response)) => return Ok(RequestOutcome::Handshake(response)),
             // The diagnosis comes later, without the permit for a thread: others wait for that.
             Err(Rejection::Unauthenticated { error, .. }) => {
                 return Ok(RequestOutcome::Unauthenticated(error));
             }
             Err(rejection) => return Err(rejection),
-        }
+        };
         arrived.body.mark_verified()?;
         let source = &arrived.target.source;
         // Before the events are extracted: the body and its decoded text are stored, and must not
@@ -470,7 +483,7 @@ impl Intake {
         source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
         let limits = self.settings.limits();
         let extracted = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
-        Ok(RequestOutcome::Events(extracted))
+        Ok(RequestOutcome::Events(extracted, verified))
     }
 }
 

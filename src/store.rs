@@ -10,6 +10,7 @@ mod replay;
 mod planned_request;
 mod headline;
 mod mapping_version;
+mod arrival;
 mod inbox;
 mod queue;
 mod archive;
@@ -21,8 +22,10 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 pub use archive::{
-    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, StateCount, WaitingCount,
+    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, Neighbours, StateCount,
+    WaitingCount,
 };
+pub use arrival::{AnswerSent, Arrival, MatchedSecret, Verified};
 pub use audit::{
     Actor, AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, AuditVia, NewAuditEntry,
 };

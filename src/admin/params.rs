@@ -51,7 +51,7 @@ fn with_one_state(address: &Uri, pairs: &[(String, String)]) -> Result<Uri, ApiE
         return Ok(address.clone());
     }
     let states: Vec<&str> = states.iter().map(|(_, state)| state.as_str()).collect();
-    let mut query = form_urlencoded::Serializer::new(String::from("/?"));
+    let mut query = form_urlencoded::Serializer::for_suffix("/?".to_owned(), 2);
     query.append_pair("state", &states.join(","));
     let query = query.extend_pairs(others).finish();
     query.parse().map_err(|_| ApiError::BadRequest("the parameters are too long".to_owned()))

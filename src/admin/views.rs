@@ -1,13 +1,20 @@
 //! Events and replays as JSON, for the API and the command line.
 
+mod received;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::event::{Headers, Outcome, RequestKind};
+use crate::event::{EventId, Headers, Outcome, RequestKind};
 use crate::store::{
-    Attempt, EventRecord, EventSummary, PlannedRequest, ReplayId, ReplayProgress, RequestState,
+    AnswerSent, Arrival, Attempt, EventRecord, EventSummary, Neighbours, PlannedRequest, ReplayId,
+    ReplayProgress, RequestState, Verified,
 };
+use received::ReceivedView;
 
 /// An event with its payload, requests and attempts.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +27,16 @@ pub(crate) struct EventView<'r> {
     imported_at: Option<&'r str>,
     /// The payload as JSON, or as a text if it is not JSON.
     payload: Value,
+    /// How its webhook arrived.
+    received: ReceivedView<'r>,
+    /// What authenticated its webhook; null if that was not recorded.
+    verified: Option<&'r Verified>,
+    /// What the sender was answered; null if that was not recorded.
+    answered: Option<&'r AnswerSent>,
+    /// The next newer event that matches the parameters, and the next older one; null if there is
+    /// none, or none was found at once.
+    newer: Option<EventId>,
+    older: Option<EventId>,
     /// Headers by lower-case name, without secrets.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: &'r Headers,
@@ -47,6 +64,8 @@ struct RequestView<'r> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
 struct AttemptView<'r> {
+    /// Position among the requests that the event had at that time, from 0.
+    request: usize,
     at: jiff::Timestamp,
     outcome: Outcome,
     status: Option<u16>,
@@ -54,6 +73,8 @@ struct AttemptView<'r> {
     detail: Option<&'r str>,
     may_repeat: bool,
     replay: bool,
+    /// Time from its end until the request is, or was, sent again; null if that did not follow.
+    wait_ms: Option<u64>,
 }
 
 /// Progress of a replay.
@@ -90,16 +111,26 @@ impl ReplayView {
 
 impl EventView<'_> {
     /// `line` is the event's entry in a list, with what it waits for.
-    pub(crate) fn of(line: EventSummary, record: &EventRecord) -> EventView<'_> {
+    pub(crate) fn of(
+        line: EventSummary,
+        record: &EventRecord,
+        neighbours: Neighbours,
+    ) -> EventView<'_> {
+        let Arrival { verified, answered, .. } = &record.arrival;
         let text = &record.event.payload;
         EventView {
             line,
             settled_at: record.settled_at,
             imported_at: record.event.imported_at(),
             payload: serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
+            received: ReceivedView::of(record),
+            verified: verified.as_ref(),
+            answered: answered.as_ref(),
+            newer: neighbours.newer,
+            older: neighbours.older,
             headers: &record.event.headers,
             requests: record.requests.iter().map(RequestView::of).collect(),
-            history: record.attempts.iter().map(AttemptView::of).collect(),
+            history: history(record),
             notes: &record.notes,
         }
     }
@@ -117,9 +148,35 @@ impl RequestView<'_> {
     }
 }
 
+fn history(record: &EventRecord) -> Vec<AttemptView<'_>> {
+    let later = record.attempts.iter().skip(1).map(Some).chain([None]);
+    let attempts = record.attempts.iter().zip(later);
+    attempts
+        .map(|(attempt, next)| AttemptView::of(attempt, resent_at(record, attempt, next)))
+        .collect()
+}
+
+/// Returns when the request of an attempt was, or will be, sent again by the relay itself.
+fn resent_at(record: &EventRecord, attempt: &Attempt, next: Option<&Attempt>) -> Option<Timestamp> {
+    if matches!(attempt.outcome, Outcome::Done) {
+        return None;
+    }
+    match next {
+        // A replay in between is no wait.
+        Some(next) => {
+            (next.position == attempt.position && next.replay == attempt.replay).then_some(next.at)
+        }
+        None => record.due_at,
+    }
+}
+
 impl AttemptView<'_> {
-    fn of(attempt: &Attempt) -> AttemptView<'_> {
+    fn of(attempt: &Attempt, resent_at: Option<Timestamp>) -> AttemptView<'_> {
+        let ended_at = attempt.at.saturating_add(Duration::from_millis(attempt.ms)).ok();
+        let wait = resent_at.zip(ended_at).map(|(again, ended)| again.duration_since(ended));
         AttemptView {
+            request: attempt.position,
+            wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(0)),
             at: attempt.at,
             outcome: attempt.outcome,
             status: attempt.status,

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::diagnostics::suggestion::nearest;
 use crate::event::{EventId, IdPrefix, SourceName, State};
 use crate::secret::Environment;
-use crate::store::{Archive, HoldDecision, ReleaseOutcome, ReleaseRequest, Sqlite};
+use crate::store::{Archive, EventFilter, HoldDecision, ReleaseOutcome, ReleaseRequest, Sqlite};
 use filter::{CommonFilterOptions, FilterOptions, TailFilterOptions};
 pub(super) use list::{headline, unknown};
 use waits::QueueWaits;
@@ -229,7 +229,8 @@ async fn show(
     let mut line = record.summary();
     waits.complete_one(config, &mut line).await;
     if json {
-        return shown::print_json(&EventView::of(line, &record));
+        let neighbours = store.neighbours(EventFilter::default(), record.place()).await?;
+        return shown::print_json(&EventView::of(line, &record, neighbours));
     }
     let now = clock::now();
     shown::print(&list::details((&record, &line), (times, now), shown::stdout_style()))

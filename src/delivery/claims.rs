@@ -313,7 +313,9 @@ mod tests {
 
     use super::*;
     use crate::store::Inbox as _;
-    use crate::store::{NewEvent, NextStep, Progress, Sqlite, Webhook, WebhookOrigin, sqlite};
+    use crate::store::{
+        Arrival, NewEvent, NextStep, Progress, Sqlite, Webhook, WebhookOrigin, sqlite,
+    };
 
     fn webhook(now: Timestamp) -> Webhook {
         let event =
@@ -326,6 +328,7 @@ mod tests {
             decoded: None,
             events: vec![event],
             origin: WebhookOrigin::Sent,
+            arrival: Arrival::default(),
             notes: Vec::new(),
         }
     }

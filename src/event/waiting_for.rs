@@ -38,6 +38,22 @@ pub enum WaitKind {
     NextTry,
 }
 
+impl WaitKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WaitKind::NoMapping => "no_mapping",
+            WaitKind::SourcePaused => "source_paused",
+            WaitKind::PausedByPerson => "paused_by_person",
+            WaitKind::PausedByAnswer => "paused_by_answer",
+            WaitKind::NoToken => "no_token",
+            WaitKind::Backoff => "backoff",
+            WaitKind::Rate => "rate",
+            WaitKind::OtherEvent => "other_event",
+            WaitKind::NextTry => "next_try",
+        }
+    }
+}
+
 impl WaitingFor {
     /// A wait that ends when something happens, and at no known time.
     pub fn open_ended(kind: WaitKind, reason: String) -> WaitingFor {

@@ -18,6 +18,7 @@ use super::setup::{self, PendingSetup};
 use super::signature::{SignedRequest, VerifyError};
 use super::signature_hint::{self, Diagnoses};
 use crate::event::Headers;
+use crate::store::{MatchedSecret, Verified};
 use crate::telemetry::metrics::Webhooks;
 
 /// Size of a body that may be a handshake. What is not signed is parsed up to this size only.
@@ -39,6 +40,22 @@ pub(super) struct Admission {
 enum Caller {
     Authenticated,
     Anonymous,
+}
+
+/// A request that is not refused.
+#[derive(Debug)]
+pub(super) enum Admitted {
+    Webhook { verified: Verified },
+    Handshake(HandshakeResponse),
+}
+
+/// Describes what authenticated a webhook.
+fn verified(webhook: &WebhookRequest<'_>, matched: Option<usize>) -> Verified {
+    let source = webhook.source;
+    let location = |position| source.secret_locations.get(position).cloned();
+    let secret = matched.map(|position| MatchedSecret { position, location: location(position) });
+    let headers = source.signature.presented_in(webhook.received.headers);
+    Verified { scheme: source.signature.scheme_name().to_owned(), header: headers, secret }
 }
 
 impl Admission {
@@ -90,29 +107,37 @@ impl Admission {
         Err(Rejection::Unauthenticated { error: VerifyError::Missing, hint: None })
     }
 
-    /// Admits a webhook (`None`), or returns the response to a handshake. A source that waits for its secret
-    /// becomes live in `sources`.
+    /// Admits a webhook, or returns the response to a handshake. A source that waits for its secret becomes live
+    /// in `sources`.
     pub(super) fn admit(
         &self,
         webhook: &WebhookRequest<'_>,
         setup: Option<&PendingSetup>,
         sources: &Registry,
-    ) -> Result<Option<HandshakeResponse>, Rejection> {
+    ) -> Result<Admitted, Rejection> {
         if webhook.parts.method != Method::POST {
-            return self.answer_unauthenticated(webhook)?.ok_or(Rejection::PostRequired).map(Some);
+            let response = self.answer_unauthenticated(webhook)?.ok_or(Rejection::PostRequired);
+            return response.map(Admitted::Handshake);
         }
         if let Some(setup) = setup {
-            return self.complete_setup(setup, webhook, sources).map(Some);
+            return self.complete_setup(setup, webhook, sources).map(Admitted::Handshake);
         }
-        if let Err(error) = self.verify(webhook) {
-            let rejection = Rejection::Unauthenticated { error, hint: None };
-            return self.answer_unauthenticated(webhook)?.ok_or(rejection).map(Some);
-        }
+        let matched = match self.verify(webhook) {
+            Ok(matched) => matched,
+            Err(error) => {
+                let rejection = Rejection::Unauthenticated { error, hint: None };
+                let response = self.answer_unauthenticated(webhook)?.ok_or(rejection);
+                return response.map(Admitted::Handshake);
+            }
+        };
         // Only after verification: otherwise anybody could use up the rate of a source.
         if let Some(rate) = webhook.source.rate {
             self.check_rate(webhook, rate_limit::webhooks(rate))?;
         }
-        Ok(self.handshake_response(webhook, Caller::Authenticated))
+        Ok(match self.handshake_response(webhook, Caller::Authenticated) {
+            Some(response) => Admitted::Handshake(response),
+            None => Admitted::Webhook { verified: verified(webhook, matched) },
+        })
     }
 
     /// Returns the rejection of an unauthenticated request, with a hint at the probable cause. In a flood, two
@@ -132,8 +157,9 @@ impl Admission {
         Rejection::Unauthenticated { error, hint }
     }
 
-    /// Verifies the request. Nothing of the body is stored or logged before, and no payload parsed.
-    fn verify(&self, webhook: &WebhookRequest<'_>) -> Result<(), VerifyError> {
+    /// Verifies the request, and returns the position of the secret that matched. Nothing of the body is stored or
+    /// logged before, and no payload parsed.
+    fn verify(&self, webhook: &WebhookRequest<'_>) -> Result<Option<usize>, VerifyError> {
         let (source, url) = (webhook.source, self.signed_url(webhook.parts));
         // No separate error for a body that cannot be decompressed: the sender is not known yet.
         let body = webhook.covered(self.limits.bytes_max).ok_or(VerifyError::Mismatch)?;
@@ -143,7 +169,7 @@ impl Admission {
             self.webhooks.matched(source.name.as_str(), position);
             debug!(source = %source.name, secret = position, "the signature is right");
         }
-        Ok(())
+        Ok(matched)
     }
 
     /// Returns the URL as the provider knows it.

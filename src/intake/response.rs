@@ -214,15 +214,19 @@ impl IntoResponse for Rejection {
 
 impl Acknowledgement {
     pub(super) fn status(&self) -> StatusCode {
-        let (own, answered) = match self {
-            Acknowledgement::Accepted { answer, .. } => (StatusCode::ACCEPTED, answer.as_ref()),
+        match self {
+            Acknowledgement::Accepted { answer, .. } => status(accepted_status(answer.as_ref())),
             Acknowledgement::Duplicate { answer, .. } | Acknowledgement::Ignored { answer, .. } => {
-                (StatusCode::OK, answer.as_ref())
+                answer.as_ref().map_or(StatusCode::OK, |answer| status(answer.status))
             }
-            Acknowledgement::Handshake(response) => return status(response.status),
-        };
-        answered.map_or(own, |answer| status(answer.status))
+            Acknowledgement::Handshake(response) => status(response.status),
+        }
     }
+}
+
+/// Returns the status that answers a webhook with a new event.
+pub(super) fn accepted_status(answer: Option<&AcceptedResponse>) -> u16 {
+    answer.map_or(StatusCode::ACCEPTED.as_u16(), |answer| answer.status)
 }
 
 fn status(number: u16) -> StatusCode {

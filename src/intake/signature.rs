@@ -130,6 +130,36 @@ impl Signature {
         weakness::of(&self.scheme, self.weak.as_deref())
     }
 
+    /// Returns the name of the scheme in mapping files.
+    pub fn scheme_name(&self) -> &'static str {
+        match &self.scheme {
+            Scheme::Message(signature) => match signature.method {
+                SigningMethod::Hmac(_) => "hmac",
+                SigningMethod::Hash(_) => "hash",
+                SigningMethod::KeyPair => match self.secret.encoding {
+                    SecretEncoding::Key(Curve::P256) => "ecdsa-p256",
+                    _ => "ed25519",
+                },
+            },
+            Scheme::Jwt(_) => "jwt",
+            Scheme::Token { .. } => "token",
+            Scheme::Basic => "basic",
+            Scheme::None => "none",
+        }
+    }
+
+    /// Returns the header in which a request has its credential; none if that is elsewhere.
+    pub fn presented_in(&self, headers: &Headers) -> Option<String> {
+        let name = |place: &'_ CredentialLocation| match place {
+            CredentialLocation::Header(name) => Some(name.clone()),
+            CredentialLocation::Bearer => Some("authorization".to_owned()),
+            CredentialLocation::Query(_) | CredentialLocation::Field(_) => None,
+        };
+        let basic = matches!(self.scheme, Scheme::Basic).then(|| "authorization".to_owned());
+        let mut names = self.scheme.places().iter().filter_map(name).chain(basic);
+        names.find(|name| headers.contains_key(name))
+    }
+
     /// Returns whether requests need a secret.
     pub fn needs_secret(&self) -> bool {
         match self.scheme {

@@ -24,6 +24,8 @@ pub struct Source {
     pub signature: Signature,
     /// Keys of the secrets that are set. Without any, the source is off.
     pub keys: Vec<Key>,
+    /// Where each secret is found, such as `env:NAME`, by its position.
+    pub secret_locations: Vec<String>,
     /// None: duplicates are not recognized.
     pub delivery_id: Option<ValueLookup>,
     pub event_type: Option<ValueLookup>,

@@ -397,8 +397,8 @@ impl ParsedFile {
         signature: Signature,
         mistakes: &mut Diagnostics,
     ) -> (Source, Vec<SecretNote>) {
-        let (keys, secret_notes) =
-            secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
+        let named = self.secrets.as_deref().unwrap_or_default();
+        let (keys, secret_notes) = secrets::keys(named, &signature);
         let provider = &self.provider;
         let (delivery_id, id_members) = field(provider.id.as_ref(), &self.patterns, mistakes);
         let (event_type, type_members) =
@@ -408,6 +408,7 @@ impl ParsedFile {
             provider: self.provider_name.clone(),
             signature,
             keys,
+            secret_locations: secrets::locations(named),
             delivery_id,
             event_type,
             // Intake keeps only these members of a payload; `None` keeps all.

@@ -126,6 +126,11 @@ pub(crate) enum SecretLack {
     LeftToFolder,
 }
 
+/// Returns where each secret is found, such as `env:NAME`.
+pub(crate) fn locations(secrets: &[SecretRef]) -> Vec<String> {
+    secrets.iter().map(|named| named.secret.location().reference()).collect()
+}
+
 /// Returns the keys of the secrets that are set, and notes on the others.
 pub(crate) fn keys(secrets: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<SecretNote>) {
     let mut keys = Vec::new();

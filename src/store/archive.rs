@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::arrival::Arrival;
 use super::audit::Actor;
 use super::error::StoreError;
-use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
+use super::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use super::headline::Headline;
 use super::mapping_version::{FoundVersion, MappingHistory, MappingVersion, VersionCursor};
 use super::planned_request::{PlannedRequest, RequestState};
@@ -82,6 +83,10 @@ pub trait Archive: Send + Sync {
     /// Lists the events that match, newest first. A page holds at most 500.
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError>;
 
+    /// Returns the events beside one in the list of those that match. One that takes long to find is
+    /// none.
+    async fn neighbours(&self, filter: EventFilter, of: Cursor) -> Result<Neighbours, StoreError>;
+
     async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
 
     /// Records the request; [`run_replay`](super::run_replay) executes it.
@@ -138,9 +143,18 @@ pub struct EventRecord {
     pub left_out: Vec<String>,
     /// Whether Savio may have, or may get, one of its requests twice.
     pub may_repeat: bool,
+    /// How its webhook arrived.
+    pub arrival: Arrival,
+    /// Length of the webhook's body.
+    pub body_bytes: u64,
 }
 
 impl EventRecord {
+    /// Returns its place in a list.
+    pub fn place(&self) -> Cursor {
+        Cursor { received_at: self.event.received_at, number: self.seq.cast_signed() }
+    }
+
     /// Returns the event's entry in a list.
     pub fn summary(&self) -> EventSummary {
         let Headline { summary, who, company } =
@@ -176,6 +190,13 @@ pub struct EventPayload {
     pub seq: u64,
     /// An error is the reason why it cannot or should not be mapped.
     pub event: Result<Event, String>,
+}
+
+/// The events beside one in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbours {
+    pub newer: Option<EventId>,
+    pub older: Option<EventId>,
 }
 
 /// The space on the disk of a store.

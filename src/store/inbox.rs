@@ -5,6 +5,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::arrival::Arrival;
 use super::error::StoreError;
 use crate::event::{EventId, Headers, SourceName};
 
@@ -35,6 +36,8 @@ pub struct Webhook {
     pub notes: Vec<String>,
     pub events: Vec<NewEvent>,
     pub origin: WebhookOrigin,
+    /// How it arrived. The store completes the time of the answer.
+    pub arrival: Arrival,
 }
 
 impl Webhook {

@@ -5,6 +5,7 @@ mod browser;
 mod changes;
 mod check;
 mod described;
+mod lists;
 mod proxied;
 mod drafts;
 mod providers;

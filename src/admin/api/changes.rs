@@ -142,15 +142,8 @@ pub(crate) async fn changes(
             return Err(ApiError::BadRequest(reason));
         }
     }
-    let query = EventQuery {
-        state,
-        source: Some(name),
-        since,
-        until,
-        q,
-        left_out,
-        ..EventQuery::default()
-    };
+    let any = EventQuery::default();
+    let query = EventQuery { state, source: Some(name), since, until, q, left_out, ..any };
     let filter = query.filter(&admin)?;
     let none = || ApiError::Conflict(format!("no mapping of {source} is in service"));
     let in_service = admin.mapping_of(&source).ok_or_else(none)?;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::State as Of;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::admin::accept::prefers_csv;
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
+use crate::admin::event_csv::event_csv;
 use crate::admin::params::{
     EventQuery, JsonBody, NoParams, PathSegment, QueryParams, id, no_event,
 };
@@ -39,12 +41,15 @@ pub(crate) struct PageParams {
 
 /// List events, newest first
 #[utoipa::path(get, path = "/api/v1/events", params(PageParams, EventQuery),
-    responses((status = 200, description = "A page of events", body = EventPage),
+    responses((status = 200, content((EventPage = "application/json"), (String = "text/csv")),
+            description = "A page of events. By `Accept: text/csv` a table, with the next page in `Link`"),
         (status = 404, description = "There is no such destination")))]
 pub(crate) async fn list(
     Of(admin): Of<Arc<AdminState>>,
+    uri: Uri,
+    headers: HeaderMap,
     QueryParams(page, query): QueryParams<PageParams, EventQuery>,
-) -> Result<Json<EventPage>, ApiError> {
+) -> Result<Response, ApiError> {
     let PageParams { limit, after, newer_than } = page;
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
@@ -59,7 +64,34 @@ pub(crate) async fn list(
     for event in &mut page.events {
         admin.complete(event, now);
     }
-    Ok(Json(page))
+    let vary = [(header::VARY, "accept")];
+    if prefers_csv(&headers) {
+        return Ok((vary, table(&page, &uri)?).into_response());
+    }
+    Ok((vary, Json(page)).into_response())
+}
+
+/// Returns a page as CSV.
+fn table(page: &EventPage, uri: &Uri) -> Result<Response, ApiError> {
+    let csv = event_csv(&page.events).map_err(|_| ApiError::Internal)?;
+    let mut response =
+        ([(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], csv).into_response();
+    if let Some(next) = page.next {
+        let link = format!("<{}>; rel=\"next\"", with_after(uri, &next.to_string()));
+        let link = HeaderValue::try_from(link).map_err(|_| ApiError::Internal)?;
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+/// Returns the address of the page behind a cursor.
+fn with_after(uri: &Uri, after: &str) -> String {
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let others = pairs.filter(|(key, _)| key != "after");
+    let address = format!("{}?", uri.path());
+    let start = address.len();
+    let mut query = form_urlencoded::Serializer::for_suffix(address, start);
+    query.extend_pairs(others).append_pair("after", after).finish()
 }
 
 /// Events that match a filter.
@@ -83,20 +115,23 @@ pub(crate) async fn counts(
     Ok(Json(EventCounts { events: matching.states, at_least: matching.at_least }))
 }
 
-/// Show an event: payload, requests, attempts
+/// Show an event: payload, requests, attempts, and the events beside it in the list of a filter
 #[utoipa::path(get, path = "/api/v1/events/{id}",
-    params(("id" = EventId, Path, description = "Id of the event")),
+    params(("id" = EventId, Path, description = "Id of the event"), EventQuery),
     responses((status = 404, description = "There is no such event"),
         (status = 200, description = "The event", body = EventView)))]
 pub(crate) async fn show(
     Of(admin): Of<Arc<AdminState>>,
     PathSegment(text): PathSegment,
+    QueryParams(query, NoParams {}): QueryParams<EventQuery>,
 ) -> Result<Response, ApiError> {
     let id = id(&text, "event")?;
+    let filter = query.filter(&admin)?;
     let record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
     let mut line = record.summary();
     admin.complete(&mut line, clock::now());
-    Ok(Json(EventView::of(line, &record)).into_response())
+    let neighbours = admin.store.neighbours(filter, record.place()).await?;
+    Ok(Json(EventView::of(line, &record, neighbours)).into_response())
 }
 
 /// Get the body of the webhook, byte for byte as received

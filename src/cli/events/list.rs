@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::waits::QueueWaits;
+use crate::admin::event_csv::event_csv;
 use crate::cli::error::CommandError;
 use crate::cli::output::{self as shown, one_line};
 use crate::cli::table;
@@ -16,7 +17,7 @@ use crate::diagnostics::report::OutputStyle;
 use crate::event::EventId;
 use crate::store::{
     Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, MappingVersion,
-    PageRequest, PlannedRequest, Sqlite, StoreError,
+    PageRequest, PlannedRequest, Sqlite, StoreError, Verified,
 };
 
 /// Lines that a headline and a reason take each in a list on a terminal. `events show` prints all of
@@ -42,8 +43,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CURSOR")]
     after: Option<Cursor>,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
+    /// Print a table for spreadsheets
+    #[arg(long)]
+    csv: bool,
     #[command(flatten)]
     times: TimeOptions,
 }
@@ -57,6 +61,11 @@ pub(super) async fn list(
     waits.complete_all(config, &mut page.events).await;
     if arguments.json {
         return shown::print_json(&page);
+    }
+    if arguments.csv {
+        let csv = event_csv(&page.events);
+        let csv = csv.map_err(|error| CommandError::Failed(error.to_string()))?;
+        return shown::print(&csv);
     }
     let look = shown::stdout_style();
     let digits = match look {
@@ -221,6 +230,8 @@ fn facts(
     let facts = [
         ("source", Some(event.source.to_string())),
         ("type", event.event_type.clone()),
+        ("client", record.arrival.client.map(|client| client.to_string())),
+        ("verified", record.arrival.verified.as_ref().map(verified)),
         ("delivery id", event.delivery_id.clone()),
         ("state", Some(record.state.as_str().to_owned())),
         ("stopped at", line.stage.map(|stage| stage.as_str().to_owned())),
@@ -244,6 +255,18 @@ fn facts(
 fn mapped_by(version: MappingVersion, times: &TimeFormat) -> String {
     let (digest, since) = (version.digest.short(), times.moment(version.since));
     format!("version {digest} of its mapping file, in service since {since}")
+}
+
+/// Describes what authenticated the webhook of an event.
+fn verified(verified: &Verified) -> String {
+    let Verified { scheme, header, secret } = verified;
+    let header = header.as_ref().map(|name| format!("header {name}"));
+    let secret = secret.as_ref().map(|secret| match &secret.location {
+        Some(location) => format!("secret {location}"),
+        None => format!("secret {}", secret.position),
+    });
+    let parts = [Some(scheme.clone()), header, secret];
+    one_line(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn part(title: &str, lines: impl Iterator<Item = String>, look: OutputStyle) -> String {

@@ -16,7 +16,7 @@ use crate::intake::source::Source;
 use crate::mapping::MappedRequests;
 use crate::mapping_file::file::{ExportColumns, ExportRecord, MappingFile};
 use crate::parse_memory::ParseMemory;
-use crate::store::{NewEvent, Webhook, WebhookOrigin};
+use crate::store::{Arrival, NewEvent, Webhook, WebhookOrigin};
 
 pub(super) struct RecordMapper<'c> {
     pub(super) file: &'c MappingFile,
@@ -99,6 +99,7 @@ impl RecordMapper<'_> {
             notes: decoding_notes,
             events,
             origin,
+            arrival: Arrival::default(),
         };
         Ok(MappedRecord { webhook, requests, notes, ignored })
     }

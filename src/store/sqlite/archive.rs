@@ -6,6 +6,7 @@ mod folded_text;
 mod ids;
 mod lines;
 mod matching;
+mod neighbours;
 mod release;
 pub(super) mod replay;
 mod replay_filter;
@@ -26,11 +27,12 @@ use super::mapping_versions;
 use super::rows::events;
 use crate::event::{DigestPrefix, EventId, IdPrefix, SourceName};
 use crate::store::archive::{
-    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, StateCount, WaitingCount,
+    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, Neighbours, StateCount,
+    WaitingCount,
 };
 use crate::store::audit::Actor;
 use crate::store::error::StoreError;
-use crate::store::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
+use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::mapping_version::{FoundVersion, MappingHistory, VersionCursor};
 use crate::store::replay::{
     ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,
@@ -141,6 +143,12 @@ impl Archive for Sqlite {
         }
         self.readers
             .read(Purpose::Lookup, move |connection| lines::list(connection, filter, page))
+            .await
+    }
+
+    async fn neighbours(&self, filter: EventFilter, of: Cursor) -> Result<Neighbours, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| neighbours::of(connection, (&filter, of)))
             .await
     }
 

@@ -14,8 +14,10 @@ use super::engine::database_file::BUSY_TIMEOUT;
 use super::engine::error::{SqliteError, unavailable};
 use super::engine::migrations;
 use super::engine::transaction::Transaction;
+use super::rows::arrivals::StoredArrival;
 use super::rows::columns::{EventIdColumn, JsonColumn, Priority, TimeColumn};
 use super::rows::events;
+use crate::clock;
 use crate::event::{EventId, State};
 use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
@@ -143,14 +145,17 @@ fn deduplicate<'a>(
 }
 
 fn insert_webhook(connection: &Connection, webhook: &Webhook) -> rusqlite::Result<i64> {
-    let sql = "INSERT INTO webhooks (source, received_at, headers, decoded, body)
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO webhooks (source, received_at, headers, decoded, body, arrival)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let took = clock::now().duration_since(webhook.received_at).as_millis();
+    let arrival = StoredArrival::of(&webhook.arrival, u64::try_from(took).unwrap_or(0));
     connection.prepare_cached(sql)?.insert(params![
         webhook.source.as_str(),
         TimeColumn(webhook.received_at),
         JsonColumn(&webhook.headers),
         webhook.decoded,
         webhook.body,
+        JsonColumn(arrival),
     ])
 }
 

@@ -1,5 +1,6 @@
 //! Conversion between rows of the database and our types.
 
+pub(super) mod arrivals;
 pub(super) mod columns;
 pub(super) mod events;
 pub(super) mod expressions;

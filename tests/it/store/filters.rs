@@ -9,7 +9,8 @@ use savio_relay::store::{
 use std::time::Duration;
 
 use crate::support::store::{
-    TestStore, after, at, attempt, claim_one, plan_and_send, send, settle, step, store_one, webhook,
+    TestStore, after, at, attempt, claim_one, plan_and_send, send, settle, somebody, step,
+    store_one, webhook,
 };
 
 fn all() -> EventFilter {
@@ -115,6 +116,8 @@ async fn each_condition_finds_its_events() {
 
 #[tokio::test]
 async fn line_says_where_its_event_stopped() {
+    use StoppedAt::{Mapping, Savio, Time};
+
     let place = TestStore::new();
     let store = &*place.open();
     ways(store).await;
@@ -122,7 +125,6 @@ async fn line_says_where_its_event_stopped() {
     let page = PageRequest { limit: 100, after: None };
     let listed = store.list(all(), page).await.unwrap().events;
 
-    use StoppedAt::{Mapping, Savio, Time};
     let stages = [None, Some(Mapping), Some(Savio), Some(Time), Some(Mapping), Some(Savio), None];
     assert_eq!(listed.iter().map(|line| line.stage).collect::<Vec<_>>(), stages);
     assert_eq!(listed.iter().filter(|line| line.may_repeat).count(), 1);
@@ -149,7 +151,8 @@ async fn dead_event_that_is_replayed_and_not_mapped_stopped_at_its_mapping() {
 
 async fn replay(store: &dyn Store, filter: EventFilter, begun_at: Timestamp) -> u64 {
     let (id, interval) = (ReplayId::new(begun_at), Duration::ZERO);
-    store.start_replay(ReplayRequest { id, filter, interval, begun_at }).await.unwrap();
+    let request = ReplayRequest { id, filter, interval, begun_at };
+    store.start_replay(request, somebody()).await.unwrap();
     run_replay(store, id, |_| {}).await.unwrap().unwrap().replayed
 }
 

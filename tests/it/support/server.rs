@@ -245,6 +245,7 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
         provider: Some(provider.to_owned()),
         signature,
         keys: vec![key],
+        secret_locations: Vec::new(),
         delivery_id: id.map(header),
         event_type: Some(header("X-GitHub-Event")),
         body_config: rules.body_config,

@@ -5,9 +5,9 @@ use rusqlite::Connection;
 use savio_relay::event::{EventId, Outcome, Request, RequestKind, SourceName, State};
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use savio_relay::store::{
-    Actor, Attempt, AuditVia, Claim, ClaimRequest, ClaimedEvent, EventRecord, HoldDecision,
-    NewEvent, NextStep, PlannedRequest, Progress, ReleaseRequest, Renewal, RequestState, Store,
-    Webhook, WebhookOrigin,
+    Actor, Arrival, Attempt, AuditVia, Claim, ClaimRequest, ClaimedEvent, EventRecord,
+    HoldDecision, NewEvent, NextStep, PlannedRequest, Progress, ReleaseRequest, Renewal,
+    RequestState, Store, Webhook, WebhookOrigin,
 };
 use serde_json::json;
 use std::fs;
@@ -93,6 +93,7 @@ pub(crate) fn webhook(received_at: Timestamp) -> Webhook {
         notes: Vec::new(),
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
         origin: WebhookOrigin::Sent,
+        arrival: Arrival::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Conditions of a filter in SQL: what an index answers, and what is looked at event by event.
 
 use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
 
 use crate::event::State;
 use crate::store::filter::EventFilter;
@@ -63,6 +64,16 @@ impl Conditions {
         }
         let expression = if all.is_empty() { "1".to_owned() } else { all.join(" AND ") };
         Conditions { index, indexed, expression, values }
+    }
+
+    /// Returns whether an event that the index has meets the other conditions.
+    pub(super) fn are_met(&self, connection: &Connection, event: i64) -> rusqlite::Result<bool> {
+        if self.are_indexed() {
+            return Ok(true);
+        }
+        let sql = format!("SELECT 1 FROM events WHERE ({}) AND number = ?", self.expression);
+        let event = [Value::from(event)];
+        connection.prepare_cached(&sql)?.exists(params_from_iter(self.values.iter().chain(&event)))
     }
 
     /// Returns whether an index answers all of them.

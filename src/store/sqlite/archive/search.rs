@@ -74,8 +74,6 @@ pub(super) struct SearchResult {
 pub(crate) struct SearchHit {
     pub(super) cursor: Cursor,
     pub(super) state: State,
-    /// Whether it meets the conditions on single events.
-    fits: bool,
 }
 
 impl SearchHit {
@@ -101,8 +99,12 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
             if events.len() == search.limit {
                 return Ok(SearchResult { events, next: after, scanned });
             }
-            let has_text = |it: &TextMatch| it.fits(connection, candidate.number());
-            if candidate.fits && text.as_ref().map_or(Ok(true), has_text)? {
+            let number = candidate.number();
+            // Here and not in the chunk: what is beyond the page, or of a stream whose turn has not
+            // come, is not looked at.
+            if conditions.are_met(connection, number)?
+                && text.as_ref().map_or(Ok(true), |it| it.fits(connection, number))?
+            {
                 events.push(*candidate);
             }
             after = Some(candidate.cursor);
@@ -184,12 +186,11 @@ fn stream_chunk(
         SortOrder::NewestFirst => ("<", "DESC"),
         SortOrder::OldestFirst => (">", "ASC"),
     };
-    let Conditions { index, indexed, expression, values } = conditions;
+    let Conditions { index, indexed, .. } = conditions;
     // SQLite has no statistics of the tables, and would sort or scan them with another index. The
     // position is compared by `<>` and `OR`, which leaves the range of `received_at` to the index.
-    // The other conditions are a column, so that the limit counts what is read.
     let sql = format!(
-        "SELECT received_at, number, coalesce({expression}, 0) FROM events INDEXED BY {index}
+        "SELECT received_at, number FROM events INDEXED BY {index}
          WHERE source = ? AND state = ? AND received_at BETWEEN ? AND ?
              AND (received_at <> ? OR number {beyond} ?) AND number <= ? {indexed}
          ORDER BY received_at {direction}, number {direction} LIMIT ?"
@@ -206,8 +207,8 @@ fn stream_chunk(
         Value::from(search.up_to),
         Value::from(i64::try_from(search.limit).unwrap_or(i64::MAX)),
     ];
-    let found = query.query_map(params_from_iter(values.iter().chain(&own)), |row| {
-        Ok(SearchHit { cursor: cursor_from_row(row)?, state: stream.state, fits: row.get(2)? })
+    let found = query.query_map(params_from_iter(&own), |row| {
+        Ok(SearchHit { cursor: cursor_from_row(row)?, state: stream.state })
     })?;
     found.collect()
 }
@@ -250,20 +251,17 @@ fn by_numbers(
 ) -> rusqlite::Result<Vec<SearchHit>> {
     numbers.sort_unstable();
     numbers.dedup();
-    let Conditions { indexed, expression, values, .. } = conditions;
-    let sql = format!(
-        "SELECT received_at, number, source, state FROM events
-         WHERE ({expression}) AND number = ? {indexed}"
-    );
+    let indexed = conditions.indexed;
+    let sql =
+        format!("SELECT received_at, number, source, state FROM events WHERE number = ? {indexed}");
     let mut query = connection.prepare_cached(&sql)?;
     let times = times(&search.filter, None);
     let mut found = Vec::new();
     for number in numbers.into_iter().filter(|number| *number <= search.up_to) {
-        let number = [Value::from(number)];
-        let event = query.query_row(params_from_iter(values.iter().chain(&number)), |row| {
+        let event = query.query_row([number], |row| {
             let SourceColumn(source) = row.get(2)?;
             let EnumColumn(state) = row.get(3)?;
-            Ok((source, SearchHit { cursor: cursor_from_row(row)?, state, fits: true }))
+            Ok((source, SearchHit { cursor: cursor_from_row(row)?, state }))
         });
         let Some((source, event)) = event.optional()? else { continue };
         let is_included =

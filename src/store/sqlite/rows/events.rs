@@ -5,11 +5,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::arrivals::StoredArrival;
 use super::columns::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn, time_of};
 use super::expressions::{MAY_REPEAT, STAGE};
 use super::previous_state;
 use crate::event::{Event, EventId, Request, SourceName, State};
 use crate::store::archive::{EventPayload, EventRecord};
+use crate::store::arrival::Arrival;
 use crate::store::planned_request::PlannedRequest;
 use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
 use crate::store::sqlite::engine::error::{SqliteError, is_unreadable_row};
@@ -37,7 +39,9 @@ pub(crate) fn event(
 ) -> Result<Option<EventRecord>, SqliteError> {
     // One snapshot: a step between two statements could show a request without its attempt.
     let snapshot = connection.unchecked_transaction()?;
-    let sql = format!("SELECT {COLUMNS}, {STAGE}, {MAY_REPEAT} FROM {TABLES} WHERE events.id = ?1");
+    let sql = format!(
+        "SELECT {COLUMNS}, {STAGE}, {MAY_REPEAT}, webhook.arrival, octet_length(webhook.body) FROM {TABLES} WHERE events.id = ?1"
+    );
     let mut query = snapshot.prepare_cached(&sql)?;
     let found = query
         .query_row([EventIdColumn(id)], |row| Ok((row.get(7)?, record_from_row(row)?)))
@@ -234,9 +238,17 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         notes,
         left_out: readable("names of fields left out", json_column(row, 18), unread)?,
         may_repeat: row.get(24)?,
+        arrival: readable("arrival", arrival_from_row(row), unread)?,
+        body_bytes: row.get(26)?,
     };
     record.notes.extend(missing);
     Ok(record)
+}
+
+fn arrival_from_row(row: &Row<'_>) -> rusqlite::Result<Arrival> {
+    // An older program stores none.
+    let arrival: Option<JsonColumn<StoredArrival<'static>>> = row.get(25)?;
+    Ok(arrival.map(|JsonColumn(arrival)| arrival.into_arrival()).unwrap_or_default())
 }
 
 fn json_column<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
