@@ -126,7 +126,7 @@ impl<'d> Line<'d> {
         let quotes = ["\"\"\"", "'''"].into_iter().find(is_open)?;
         let at = self.document.rfind(quotes)?;
         let help = format!("write {quotes} where the text ends");
-        let message = "the text that begins here does not end";
+        let message = "unclosed string";
         Some(Diagnostic::error(at..at + quotes.len(), message).help(help))
     }
 
@@ -308,14 +308,13 @@ impl<'d> Line<'d> {
         if value.starts_with(&triple) {
             let rest = &self.document[self.start + start + 3..];
             let help = format!("write {triple} where the text ends");
-            return (!rest.contains(&triple)).then(|| {
-                self.error(start..start + 3, "the text that begins here does not end", help)
-            });
+            return (!rest.contains(&triple))
+                .then(|| self.error(start..start + 3, "unclosed string", help));
         }
         let Some(end) = closing(value, quote) else {
             let text = value[1..].trim_end_matches([',', ';']);
             let whole = format!("{quote}{text}{quote}");
-            let message = "this quote is not closed";
+            let message = "unclosed string";
             return Some(self.entry_error(start..start + 1, message, (key, &whole)));
         };
         let behind = value[end + 1..].trim_start();

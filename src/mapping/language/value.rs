@@ -207,9 +207,9 @@ pub(crate) fn object_failure<'k>(keys: impl Iterator<Item = &'k str>) -> ValueEr
     let advice = if keys.is_empty() {
         String::new()
     } else {
-        format!(" (its keys begin with {})", keys.join(", "))
+        format!(" (they begin with {})", keys.join(", "))
     };
-    ValueError(format!("it gives an object, not a text: name one of its keys{advice}"))
+    ValueError(format!("expected text, got an object: select one of its keys{advice}"))
 }
 
 /// Returns several nodes as one text.

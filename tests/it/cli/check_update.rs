@@ -153,7 +153,7 @@ fn nothing_is_accepted_for_a_file_with_mistakes() {
     for (from, to, mistake) in [
         ("problem =", "problm =", "unknown key `problm`"),
         ("two.json", "gone.json", "the payload cannot be read"),
-        ("tags = [\"form\"]", "when = \"@.message == 'x\"", "this quote is not closed"),
+        ("tags = [\"form\"]", "when = \"@.message == 'x\"", "unclosed string"),
     ] {
         write(&folder, "mappings/own.toml", &MAPPING.replace(from, to));
         // Without the mistake, this test would be accepted.

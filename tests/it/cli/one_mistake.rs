@@ -120,14 +120,10 @@ const KINDS: [Kind; 37] = [
         message: "a non-breaking space (U+00A0)",
         line: "\u{a0}",
     },
-    Kind {
-        make: |text| in_block(text, "KEY = \"x"),
-        message: "this quote is not closed",
-        line: "= \"x",
-    },
+    Kind { make: |text| in_block(text, "KEY = \"x"), message: "unclosed string", line: "= \"x" },
     Kind {
         make: |text| in_block(text, "KEY = \"\"\"x").filter(|_| !text.contains("\"\"\"")),
-        message: "the text that begins here does not end",
+        message: "unclosed string",
         line: "\"\"\"x",
     },
     Kind {

@@ -230,7 +230,7 @@ fn quoted(rest: &str, quote: char) -> Option<usize> {
 }
 
 fn unquoted(start: usize) -> QueryError {
-    QueryError::new("this quote is not closed", start..start + 1)
+    QueryError::new("unclosed string", start..start + 1)
         .help("write `\\'` for a quote inside of a text in quotes")
 }
 

@@ -73,7 +73,7 @@ pub(super) fn unclosed(code: Code<'_>) -> Option<TemplateAdvice> {
     if matches!(token, TemplateToken::Literal(_)) && is_open {
         let help = format!("write {quote} where the text ends, and {close} behind the value");
         let place = last.start..last.start + 1;
-        let advice = TemplateAdvice::new(place, "this quote is not closed", help);
+        let advice = TemplateAdvice::new(place, "unclosed string", help);
         // The text took the end of the code, which is still there.
         let ends = code.template.trim_end().strip_suffix(close).map(str::trim_end);
         return Some(match ends.filter(|inner| inner.len() > last.start + 1) {
@@ -81,8 +81,8 @@ pub(super) fn unclosed(code: Code<'_>) -> Option<TemplateAdvice> {
             None => advice,
         });
     }
-    let message = format!("this `{open}` is not closed");
-    let help = format!("write {close} where it ends");
+    let message = if code.piece.is_statement { "unclosed statement" } else { "unclosed template" };
+    let help = format!("every `{open}` needs a matching `{close}`: write {close} where it ends");
     let advice = TemplateAdvice::new(start..start + open.len(), message, help);
     let end = code.template.trim_end().len();
     // Only if the code goes on to the end: elsewhere it is not known where it ends.
