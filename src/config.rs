@@ -25,6 +25,7 @@ use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
 use crate::file::UnreadableFile;
 use crate::mapping_file::location::{FoundFile, Location};
+use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::settings::{self as mapping_file, BundledSelection};
 use crate::secret::{self, Environment, PurposedSecret, Secret, SecretPurpose};
 use crate::store::sqlite;
@@ -44,6 +45,8 @@ use values::{address, depth, duration, networks, set_if_some, size, url};
 pub struct Config {
     /// Folder of the mapping files, and the bundled files that lie under it.
     pub mappings: mapping_file::Settings,
+    /// Where the secrets are kept that are set by the admin API.
+    pub secrets_folder: SecretsFolder,
     pub listen: SocketAddr,
     /// The certificate of the address for webhooks.
     pub tls: TlsConfig,
@@ -170,6 +173,7 @@ impl Config {
     fn defaults(environment: &Environment) -> Config {
         Config {
             mappings: mapping_file::Settings::default(),
+            secrets_folder: SecretsFolder::beside_configuration(environment),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tls: TlsConfig::new("server.tls"),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
@@ -196,6 +200,12 @@ impl Config {
         let mut root = TomlTable::root(document, &root);
         if let Some(folder) = root.text("mappings", mistakes) {
             self.mappings.folder = Some(PathBuf::from(folder.text));
+        }
+        if let Some(folder) = root.text("secrets_folder", mistakes) {
+            match SecretsFolder::new(&folder.text, environment) {
+                Ok(folder) => self.secrets_folder = folder,
+                Err(reason) => mistakes.push(Diagnostic::error(folder.place, reason)),
+            }
         }
         set_if_some(&mut self.mappings.bundled, BundledSelection::read(&mut root, mistakes));
         if let Some(section) = root.table("server", mistakes) {

@@ -2,15 +2,20 @@
 //! regular files.
 
 mod explanation;
+mod replacement;
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 pub use explanation::{check_access, disk_full, explain, free_bytes};
+pub use replacement::{
+    ReplaceError, check_replaceable, make_private_folder, remove_expected, replace,
+    replace_expected, write_private,
+};
 
 /// Reason for which a file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -89,41 +94,6 @@ pub fn read_regular(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Unreadable
     read(path, bytes_max).map_err(|error| UnreadableFile { path: path.to_owned(), error })
 }
 
-/// Replaces the content of a file, or makes the file with its folder, so that nobody ever reads
-/// half of it. Mode and owner stay as they were; of a link the target is replaced.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let path = if path.is_symlink() { fs::canonicalize(path)? } else { path.to_owned() };
-    let before = match fs::metadata(&path) {
-        Ok(metadata) => Some(metadata),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    // A rename needs no permission to write the file itself, which was withdrawn for a reason.
-    if before.as_ref().is_some_and(|it| it.permissions().readonly()) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    // As for a file that is made by opening it: the umask takes bits away.
-    let mode = Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
-    file.write_all(content)?;
-    if let Some(before) = before {
-        let new = file.as_file().metadata()?;
-        if (new.uid(), new.gid()) != (before.uid(), before.gid()) {
-            chown(file.path(), Some(before.uid()), Some(before.gid()))?;
-        }
-        // After the owner, whose change takes bits away.
-        file.as_file().set_permissions(before.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(&path).map_err(|error| error.error)?;
-    Ok(())
-}
-
 fn open(path: &Path) -> Result<File, FileError> {
     // `NONBLOCK`: opening a named pipe without a writer would block the thread for ever. `NOCTTY`:
     // a terminal that is opened could become the process's own, whose hangup would then end it.
@@ -154,33 +124,6 @@ mod tests {
         assert_eq!(read(&path, 5).unwrap(), b"12345");
         assert!(matches!(read(&path, 4), Err(FileError::TooLarge(4))));
         assert!(matches!(read(&folder.path().join("none"), 5), Err(FileError::Failed(_))));
-    }
-
-    #[test]
-    fn replaced_file_keeps_its_mode_and_links() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, link) = (folder.path().join("new/file"), folder.path().join("link"));
-        replace(&path, b"one").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        std::os::unix::fs::symlink("new/file", &link).unwrap();
-
-        replace(&link, b"two").unwrap();
-
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
-        assert!(link.is_symlink());
-        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn read_only_file_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        fs::write(&path, "one").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
-
-        assert!(replace(&path, b"two").is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"one");
     }
 
     // Reading one of these would exhaust the memory or block the thread.

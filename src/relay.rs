@@ -13,7 +13,6 @@ mod stop;
 mod tasks;
 mod trace_export;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,15 +21,19 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::admin::{AdminState, CallerSlots, Logins};
+use crate::admin::{
+    AdminState, CallerSlots, ChangeRefusal, FileChange, Logins, MappingChanges, OrderedChange,
+    TextChecks,
+};
 use crate::comparison::ComparisonThreads;
 use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
 use crate::listener::Listening;
-use crate::mapping_file::file::MappingFile;
-use crate::mapping_file::location::Location;
+use crate::mapping_file::file::{MappingFile, Origin};
+use crate::mapping_file::secrets_folder::SecretsFolder;
+use crate::mapping_file::served::{FilesInService, ServedFiles, digest};
 use crate::parse_memory::ParseMemory;
 use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
 use crate::store::{Sqlite, maintenance, sqlite};
@@ -57,6 +60,7 @@ pub(crate) struct Relay {
     /// Whether the public URL shows that there is a proxy in front and none is trusted.
     pub(crate) has_unnamed_proxy: bool,
     intake: Arc<Intake>,
+    files: Arc<FilesInService>,
     secrets: Arc<SecretsInUse>,
     deliveries: Deliveries,
     reloads: Reloads,
@@ -75,7 +79,11 @@ pub(crate) enum ReloadStep {
 impl Relay {
     /// Binds the addresses, opens the store, and starts intake, delivery, maintenance and the admin
     /// API.
-    pub(crate) async fn start(config: Config, files: &[MappingFile]) -> Result<Relay, RelayError> {
+    pub(crate) async fn start(
+        config: Config,
+        served: Arc<ServedFiles>,
+        changes: MappingChanges,
+    ) -> Result<Relay, RelayError> {
         // Before the store is opened, which ends leases and may migrate: an address in use is the
         // most frequent reason not to start. Connections wait in the backlog meanwhile.
         let Listeners { webhooks, requests, certificates, described } =
@@ -89,20 +97,20 @@ impl Relay {
         // One limit for intake, delivery and previews: each of them alone could use all of it.
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
         let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
-        mapping_versions::record(&store, files).await;
+        mapping_versions::record(&store, &served.files).await;
         let shared = Shared { traces: traces.clone(), mapper };
-        let deliveries = Deliveries::new(&config, &store, files, shared)?;
+        let deliveries = Deliveries::new(&config, &store, &served.files, shared)?;
         run_deliveries(&deliveries, &mut tasks);
         let replay_ordered = Arc::new(Notify::new());
         let (wake, ended) = (Arc::clone(&replay_ordered), tasks.shutdown_started());
         tasks.spawn(maintenance::run(store.clone(), config.retention, wake, ended));
 
-        let secrets = Arc::new(secrets_in_use(&config, files));
+        let secrets = Arc::new(secrets_in_use(&config, &served.files));
         let has_unnamed_proxy = config.has_unnamed_proxy();
         let public_url = config.intake.public_url.as_ref().unwrap_or(&described.url);
         let addresses = SourceAddresses::beside(&config.store.path, public_url);
-        let closing = tasks.closing.clone();
-        let intake = Intake::new(config.intake, sources(files), store.clone(), closing);
+        let (live, closing) = (sources(&served.files), tasks.closing.clone());
+        let intake = Intake::new(config.intake, live, store.clone(), closing);
         let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
         tasks.spawn(Arc::clone(&intake).log_suppressed(tasks.shutdown_started()));
         let router = intake::router(Arc::clone(&intake));
@@ -116,14 +124,15 @@ impl Relay {
             logins,
             has_unnamed_proxy,
             intake,
+            files: Arc::new(FilesInService::new(served)),
             secrets,
             deliveries,
             reloads: Reloads::default(),
             traces,
             tasks,
         };
-        let folder = Location::of(&config.mappings).folder().map(Path::to_owned);
-        let state = relay.admin_state(&config.destinations, folder, replay_ordered);
+        let kept = (config.secrets_folder, config.retention);
+        let state = relay.admin_state(&config.destinations, kept, (replay_ordered, changes));
         relay.serve_admin(requests, state, config.listener);
         relay.follow_certificates(certificates);
         relay.addresses.write(&relay.sources()).await;
@@ -152,8 +161,8 @@ impl Relay {
     fn admin_state(
         &self,
         destinations: &DestinationConfigs,
-        mapping_folder: Option<PathBuf>,
-        replay_ordered: Arc<Notify>,
+        (secrets_folder, retention): (SecretsFolder, Duration),
+        (replay_ordered, changes): (Arc<Notify>, MappingChanges),
     ) -> AdminState {
         let counters = Counters {
             webhooks: self.intake.webhooks.clone(),
@@ -168,19 +177,24 @@ impl Relay {
             secrets: Arc::clone(&self.secrets),
             store: self.store.clone(),
             intake: Arc::clone(&self.intake),
+            files: Arc::clone(&self.files),
+            changes,
+            secrets_folder,
+            retention,
+            checks: TextChecks::default(),
             metrics: Metrics::new(&counters),
             counters,
             destinations: self.deliveries.admin_handles(destinations),
             url: self.addresses.url.clone(),
             comparisons: ComparisonThreads::default(),
-            mapping_folder,
             caller_slots: CallerSlots::default(),
             replay_ordered,
         }
     }
 
     /// Replaces all mapping files.
-    pub(crate) async fn apply(&self, files: &[MappingFile]) {
+    pub(crate) async fn apply(&self, served: Arc<ServedFiles>) {
+        let files = served.files.as_slice();
         let read = sources(files);
         self.secrets.set(files.iter().flat_map(MappingFile::purposed_secrets));
         mapping_versions::record(&self.store, files).await;
@@ -189,36 +203,71 @@ impl Relay {
         let (old, new) = self.intake.sources.update(|old| merge_with_old(old, &read));
         // Before the log, which points to this file.
         self.addresses.write(&new).await;
+        self.files.replace(Arc::clone(&served));
         source_log::log_changes(&old, &new, files, &self.addresses);
         source_log::warn_of_live_sources(files);
     }
 
-    /// Applies each set of files that the reloader yields, and passes the steps of a reload by
-    /// SIGHUP to `report`; never returns.
+    /// Applies each set of files that the reloader yields, makes the changes that are ordered, and
+    /// passes the steps of a reload by SIGHUP to `report`; never returns.
     pub(crate) async fn follow(&self, mut reloader: Reloader, report: impl Fn(ReloadStep)) {
         // One future around both waits, so that a stop also cancels it while it waits for the
-        // store.
+        // store. One loop for all that changes the files or reads them: no two of these meet.
         loop {
-            let trigger = reloader.next_trigger().await;
-            let report = |step| {
-                if trigger == ReloadTrigger::Hangup {
-                    report(step);
+            match reloader.next_trigger().await {
+                ReloadTrigger::Hangup => {
+                    report(ReloadStep::Started);
+                    if let Some(reload) = reloader.read_all(&self.reloads).await {
+                        self.use_reload(reload).await;
+                    }
+                    report(ReloadStep::Ended);
                 }
-            };
-            report(ReloadStep::Started);
-            if let Some(reload) = reloader.read_again(trigger, &self.reloads).await {
-                self.use_reload(reload).await;
+                ReloadTrigger::Changed => {
+                    if let Some(reload) = reloader.read_changed(&self.reloads).await {
+                        self.use_reload(reload).await;
+                    }
+                }
+                ReloadTrigger::Ordered(order) => {
+                    let OrderedChange { change, entry, done } = *order;
+                    let result = self.carry_out(&mut reloader, change).await;
+                    if result.is_ok() {
+                        admin::record(&*self.store, entry).await;
+                    }
+                    // Whoever ordered it may have left: it is made all the same.
+                    drop(done.send(result));
+                }
             }
-            report(ReloadStep::Ended);
         }
+    }
+
+    async fn carry_out(
+        &self,
+        reloader: &mut Reloader,
+        change: FileChange,
+    ) -> Result<(), ChangeRefusal> {
+        let wanted = match &change {
+            FileChange::Write { source, text, .. } => Some((source.clone(), Some(text.clone()))),
+            FileChange::Remove { source, .. } => Some((source.clone(), None)),
+            FileChange::Secret { .. } => None,
+        };
+        let reload = reloader.change(change, &self.reloads).await?;
+        self.use_reload(reload).await;
+        let Some((source, wanted)) = wanted else { return Ok(()) };
+        let served = self.files.current();
+        let own = served.of(&source).filter(|file| file.origin == Origin::Disk);
+        if own.map(|file| &file.document.text) == wanted.as_ref() {
+            return Ok(());
+        }
+        // Another program has changed the file in the moment after.
+        Err(ChangeRefusal::Changed(own.map(|file| digest(file.document.text.as_bytes()))))
     }
 
     async fn use_reload(&self, Reload { secrets, set }: Reload) {
         self.renew(secrets).await;
         if let Some(set) = set {
-            self.apply(&set.files).await;
+            self.apply(Arc::clone(&set.files)).await;
             set.log_applied();
-            self.warn_of_waiting(&set.files).await;
+            self.warn_of_waiting(&set.files.files).await;
         }
     }
 

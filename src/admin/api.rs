@@ -1,4 +1,5 @@
 //! Resources of the admin API, one file each.
+pub(crate) mod about;
 pub(crate) mod changes;
 pub(crate) mod check;
 pub(super) mod description;
@@ -8,13 +9,18 @@ pub(crate) mod echo_keys;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod login_links;
+pub(crate) mod kept_test;
+pub(crate) mod mapping;
 pub(crate) mod metrics;
+pub(crate) mod new_source;
 pub(crate) mod preview;
 pub(crate) mod providers;
 pub(crate) mod replays;
 pub(crate) mod secrets;
 pub(crate) mod session;
 pub(crate) mod source_tests;
+pub(crate) mod source;
+pub(crate) mod source_secret;
 pub(crate) mod sources;
 pub(crate) mod stats;
 pub(crate) mod versions;
@@ -57,8 +63,15 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(replays::progress))
         .routes(Role::Operate, routes!(replays::cancel))
         .routes(Role::Read, routes!(sources::list))
+        .routes(Role::Edit, routes!(new_source::add))
+        .routes(Role::Read, routes!(source::show))
         .routes(Role::Operate, routes!(sources::pause))
         .routes(Role::Operate, routes!(sources::resume))
+        .routes(Role::Read, routes!(mapping::show))
+        .routes(Role::Edit, routes!(mapping::save))
+        .routes(Role::Edit, routes!(mapping::remove))
+        .routes_with_dry_run(Role::Edit, routes!(kept_test::keep))
+        .routes(Role::Edit, routes!(source_secret::set))
         .routes(Role::Read, routes!(sources::rejected))
         .routes(Role::Read, routes!(destinations::list))
         .routes(Role::Operate, routes!(destinations::pause))
@@ -74,6 +87,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(check::schema))
         .routes(Role::Read, routes!(drafts::draft))
         .routes(Role::Read, routes!(stats::stats))
+        .routes(Role::Read, routes!(about::about))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))
         .routes(Role::Metrics, routes!(session::show))

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::role::Role;
+use crate::diagnostics::view::DiagnosticView;
 use crate::store::StoreError;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,9 @@ pub(crate) enum ApiError {
     /// Too many logins failed.
     #[error("too many logins failed: try again in {seconds} s")]
     TooManyFailures { seconds: u64 },
+    /// The role suffices for the route, and not for this part of the request.
+    #[error("{who} may not change {}: {advice}", parts.join(", "))]
+    ForbiddenParts { who: String, parts: Vec<&'static str>, advice: String },
     #[error("{0}")]
     BadRequest(String),
     #[error("{0}")]
@@ -41,6 +45,17 @@ pub(crate) enum ApiError {
     /// The state of the event does not allow the request.
     #[error("{0}")]
     Conflict(String),
+    /// What is to be changed is not what the request says.
+    #[error("{0}")]
+    Changed(String),
+    #[error(
+        "say what is to be changed: send the header If-Match with the `digest` of the mapping that \
+             you have read, in quotes"
+    )]
+    NoPrecondition,
+    /// A mapping has mistakes.
+    #[error("the mapping is not saved: {}", first(.0))]
+    Mistaken(Vec<DiagnosticView>),
     #[error("the body is too large")]
     TooLarge,
     #[error("the body did not arrive in time")]
@@ -71,6 +86,12 @@ pub(super) enum ErrorCode {
     TooSlow,
     #[serde(rename = "conflict")]
     Conflict,
+    #[serde(rename = "precondition failed")]
+    PreconditionFailed,
+    #[serde(rename = "precondition required")]
+    PreconditionRequired,
+    #[serde(rename = "mistakes")]
+    Mistakes,
     #[serde(rename = "too large")]
     TooLarge,
     #[serde(rename = "misdirected request")]
@@ -94,10 +115,14 @@ pub(super) struct ErrorBody {
     error: ErrorCode,
     /// Explanation for people.
     reason: String,
+    /// The mistakes in the mapping, only for a mapping that has some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    mistakes: Vec<DiagnosticView>,
 }
 
 impl ErrorCode {
-    pub(super) const ALL: [ErrorCode; 13] = [
+    pub(super) const ALL: [ErrorCode; 16] = [
         ErrorCode::BadRequest,
         ErrorCode::Unauthorized,
         ErrorCode::Forbidden,
@@ -105,6 +130,9 @@ impl ErrorCode {
         ErrorCode::MethodNotAllowed,
         ErrorCode::TooSlow,
         ErrorCode::Conflict,
+        ErrorCode::PreconditionFailed,
+        ErrorCode::PreconditionRequired,
+        ErrorCode::Mistakes,
         ErrorCode::TooLarge,
         ErrorCode::Misdirected,
         ErrorCode::TooMany,
@@ -122,6 +150,9 @@ impl ErrorCode {
             ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ErrorCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
             ErrorCode::Conflict => StatusCode::CONFLICT,
+            ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            ErrorCode::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+            ErrorCode::Mistakes => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             ErrorCode::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -147,13 +178,18 @@ impl ApiError {
             | ApiError::SessionEnded
             | ApiError::ProxyRefused(_)
             | ApiError::LoginFailed(_) => ErrorCode::Unauthorized,
-            ApiError::Forbidden { .. } | ApiError::Forged(_) => ErrorCode::Forbidden,
+            ApiError::Forbidden { .. } | ApiError::ForbiddenParts { .. } | ApiError::Forged(_) => {
+                ErrorCode::Forbidden
+            }
             ApiError::Misdirected(_) => ErrorCode::Misdirected,
             ApiError::TooManyFailures { .. } => ErrorCode::TooMany,
             ApiError::BadRequest(_) => ErrorCode::BadRequest,
             ApiError::NotFound(_) => ErrorCode::NotFound,
             ApiError::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             ApiError::Conflict(_) => ErrorCode::Conflict,
+            ApiError::Changed(_) => ErrorCode::PreconditionFailed,
+            ApiError::NoPrecondition => ErrorCode::PreconditionRequired,
+            ApiError::Mistaken(_) => ErrorCode::Mistakes,
             ApiError::TooLarge => ErrorCode::TooLarge,
             ApiError::BodyTimeout => ErrorCode::TooSlow,
             ApiError::ContentType => ErrorCode::ContentType,
@@ -168,7 +204,12 @@ impl IntoResponse for ApiError {
         let error = self.code();
         let status = error.status();
         let retry_after = self.retry_after();
-        let body = Json(ErrorBody { error, reason: self.to_string() });
+        let reason = self.to_string();
+        let mistakes = match &self {
+            ApiError::Mistaken(mistakes) => mistakes.clone(),
+            _ => Vec::new(),
+        };
+        let body = Json(ErrorBody { error, reason, mistakes });
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         // RFC 9110, section 15.5.2: a 401 names the scheme.
@@ -179,6 +220,15 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+/// Describes the first mistake, and how many there are.
+fn first(mistakes: &[DiagnosticView]) -> String {
+    let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
+    match mistakes.len() {
+        0 | 1 => first,
+        count => format!("{first} (the first of {count} mistakes)"),
     }
 }
 

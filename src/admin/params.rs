@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::Uri;
 use axum::http::request::Parts;
+use axum::http::{Uri, header};
 use axum::response::Json;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::error::ApiError;
+use super::mapping_changes::ExpectedFile;
 use super::state::AdminState;
 use super::states_param::States;
 use crate::event::{EventId, SourceName, State};
@@ -94,6 +95,50 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             other => ApiError::BadRequest(other.body_text()),
         })
     }
+}
+
+/// The variable segment of a path, and the header `If-Match`: which texts a request may change.
+pub(crate) struct ConditionalPath {
+    pub(super) segment: String,
+    condition: Option<ExpectedFile>,
+}
+
+impl ConditionalPath {
+    /// Returns the condition, without which a change would overwrite what nobody has read.
+    pub(super) fn condition(self) -> Result<ExpectedFile, ApiError> {
+        self.condition.ok_or(ApiError::NoPrecondition)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ConditionalPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ConditionalPath, ApiError> {
+        let PathSegment(segment) = PathSegment::from_request_parts(parts, state).await?;
+        let lines = parts.headers.get_all(header::IF_MATCH).iter().map(|line| line.to_str());
+        let lines: Vec<&str> = lines.collect::<Result<_, _>>().map_err(|_| malformed())?;
+        let condition = (!lines.is_empty()).then(|| expected(&lines.join(","))).transpose()?;
+        Ok(ConditionalPath { segment, condition })
+    }
+}
+
+fn malformed() -> ApiError {
+    let reason = "`If-Match` is neither a list of digests in quotes nor *";
+    ApiError::BadRequest(reason.to_owned())
+}
+
+fn expected(header: &str) -> Result<ExpectedFile, ApiError> {
+    if header.trim() == "*" {
+        return Ok(ExpectedFile::Any);
+    }
+    // RFC 9110, section 13.1.1: strong comparison, so a weak tag matches nothing.
+    let tags = header.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    let strong = tags.filter(|tag| !tag.starts_with("W/"));
+    let digests = strong.map(|tag| {
+        let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        quoted.map(str::to_owned).ok_or_else(malformed)
+    });
+    Ok(ExpectedFile::OneOf(digests.collect::<Result<_, _>>()?))
 }
 
 /// Filter for events, all of whose conditions must hold.

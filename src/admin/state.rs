@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -11,13 +11,17 @@ use tokio::sync::Notify;
 use super::caller_slots::CallerSlots;
 use super::error::ApiError;
 use super::logins::Logins;
+use super::mapping_changes::{FileChange, MappingChanges};
 use super::record::record;
+use super::text_checks::TextChecks;
 use crate::comparison::ComparisonThreads;
 use crate::delivery::source_pauses::why_source_waits;
 use crate::delivery::waits::{Obstacles, waiting_for};
 use crate::delivery::{Delivery, MappingInService};
 use crate::event::{SourceName, WaitingFor};
 use crate::intake::Intake;
+use crate::mapping_file::secrets_folder::SecretsFolder;
+use crate::mapping_file::served::FilesInService;
 use crate::secret::SecretsInUse;
 use crate::store::{EventSummary, NewAuditEntry, Store};
 use crate::telemetry::metrics::{Counters, Metrics};
@@ -29,6 +33,13 @@ pub struct AdminState {
     pub secrets: Arc<SecretsInUse>,
     pub store: Arc<dyn Store>,
     pub intake: Arc<Intake>,
+    /// Where secrets are kept that the API sets.
+    pub secrets_folder: SecretsFolder,
+    /// Lets one text be checked at a time, which may take seconds.
+    pub checks: TextChecks,
+    /// The mapping files in service.
+    pub files: Arc<FilesInService>,
+    pub changes: MappingChanges,
     pub metrics: Metrics,
     /// The counters in `metrics`.
     pub counters: Counters,
@@ -36,9 +47,9 @@ pub struct AdminState {
     /// URL to which `/hooks/NAME` is appended.
     pub url: String,
     pub comparisons: ComparisonThreads,
-    /// Folder of the mapping files, if there is one.
-    pub mapping_folder: Option<PathBuf>,
     pub caller_slots: CallerSlots,
+    /// Time for which an event is kept after it settled.
+    pub retention: Duration,
     /// Wakes the task that continues replays.
     pub replay_ordered: Arc<Notify>,
 }
@@ -106,6 +117,15 @@ impl AdminState {
     /// Records an action that has been done.
     pub(super) async fn record(&self, entry: NewAuditEntry) {
         record(&*self.store, entry).await;
+    }
+
+    /// Has a change of the mapping files made, and returns once they are in service.
+    pub(super) async fn change_files(
+        &self,
+        change: FileChange,
+        entry: NewAuditEntry,
+    ) -> Result<(), ApiError> {
+        Ok(self.changes.make(change, entry).await??)
     }
 
     /// Parses the name of a source; fails if there is no such source.

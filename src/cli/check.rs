@@ -1,7 +1,6 @@
 //! `check`: shows all mistakes of all files, and runs the tests of the mapping files.
 
 mod json;
-mod update;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,12 +16,12 @@ use crate::event::SourceName;
 use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
 use crate::mapping_file::difference;
+use crate::mapping_file::expectations::Expectations;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::mapping_file::test_run::{self, ChangedTest};
 use crate::secret::{Environment, PurposedSecret, Secret};
 use json::CheckReport;
-use update::Update;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -53,7 +52,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     }
     // With mistakes in the configuration, other files than meant may have been read.
     let mut check =
-        Check { limits, update: (arguments.update && found == 0).then(Update::default) };
+        Check { limits, update: (arguments.update && found == 0).then(Expectations::default) };
     // Whoever names files wants to read about each of them.
     let ready = if files.is_empty() { ready_for_setup(&sources) } else { BTreeSet::new() };
     let mut reports = Reports::default();
@@ -135,7 +134,7 @@ fn advice(changed: &[String], arguments: &Arguments) -> String {
 struct Check {
     limits: PayloadLimits,
     /// `None` if nothing is accepted.
-    update: Option<Update>,
+    update: Option<Expectations>,
 }
 
 struct CheckedFile {
@@ -175,7 +174,7 @@ impl Check {
 }
 
 /// Writes what the tests give now, and says for each file that it was written.
-fn accept(update: &mut Update, changed: &[ChangedTest], source: &mut MappingFile) -> String {
+fn accept(update: &mut Expectations, changed: &[ChangedTest], source: &mut MappingFile) -> String {
     let mut lines = String::new();
     for path in update.accept(changed, &mut source.mistakes) {
         lines += &format!("wrote {}\n", shown::line(&path.display().to_string()));

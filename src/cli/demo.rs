@@ -7,6 +7,7 @@ mod secrets;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -21,6 +22,7 @@ use super::local_listener::client;
 use super::output as shown;
 use super::runtime::{self, stopped};
 use super::send::{RelayResponse, post};
+use crate::admin::MappingChanges;
 use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::State;
@@ -28,6 +30,7 @@ use crate::http_client::CallFailure;
 use crate::intake::source::Source;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::mapping_file::location::Location;
+use crate::mapping_file::served::ServedFiles;
 use crate::outgoing_webhook::{OutgoingWebhook, PreparedWebhook};
 use crate::relay::Relay;
 use crate::store::Archive;
@@ -139,9 +142,12 @@ async fn show(
         Config::read(None, &environment).map_err(|_| CommandError::AlreadyReported)?;
     store.clone_into(&mut config.store.path);
     let files = Location::bundled().files(&config.destination_names(), &environment)?;
-    let relay = Relay::start(config, &files).await?;
+    let served = Arc::new(ServedFiles::new(&config.mappings, files));
+    // Nobody follows them: there is no folder.
+    let (changes, _) = MappingChanges::channel();
+    let relay = Relay::start(config, Arc::clone(&served), changes).await?;
     let arrivals = Arrivals { store: &relay.store, savio, token: &token };
-    let demo = Demo { relay: &relay, files: &files, secrets: &secrets, arrivals };
+    let demo = Demo { relay: &relay, files: &served.files, secrets: &secrets, arrivals };
     let mut arrived = match &arguments.source {
         None => demo.show_all().await,
         Some(name) => demo.show_one(name).await,

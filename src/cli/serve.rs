@@ -4,6 +4,7 @@ mod service_manager;
 mod startup_report;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
@@ -12,6 +13,7 @@ use super::error::CommandError;
 use super::input;
 use super::runtime::{self, stopped};
 use crate::config::Config;
+use crate::mapping_file::served::ServedFiles;
 use crate::relay::Relay;
 use crate::relay::reload::Reloader;
 use crate::secret::Environment;
@@ -40,19 +42,22 @@ pub(super) fn run(
         // Before the files are read, so that no later change is missed.
         let reloader = Reloader::start(path, &config, environment);
         let files = input::mapping_files(&config, environment)?;
-        startup_report::show_mistakes(&files, format);
+        let served = Arc::new(ServedFiles::new(&config.mappings, files));
+        let files = served.files.as_slice();
+        startup_report::show_mistakes(files, format);
         startup_report::warn_of_file_system(config.store.folder());
         let warnings = startup_report::secret_warnings(&config);
-        let relay = manager.starting(Relay::start(config, &files)).await?;
+        let started = Relay::start(config, Arc::clone(&served), reloader.changes());
+        let relay = manager.starting(started).await?;
         manager.ready(&relay).await;
         startup_report::warn_of_secrets(&warnings);
         startup_report::log_restored(relay.store.restored, hold);
         if let Some(newer) = relay.store.newer {
             warn!("the store: {newer}");
         }
-        startup_report::print(&relay, &files, format).await;
+        startup_report::print(&relay, files, format).await;
         startup_report::print_login_link(&relay);
-        relay.warn_of_waiting(&files).await;
+        relay.warn_of_waiting(files).await;
         let result = tokio::select! {
             () = signalled => {
                 info!("shutting down");

@@ -14,7 +14,8 @@ use super::suggestion::nearest;
 const FREE_FORM_TABLES: [&str; 6] = ["feedback", "contact", "company", "answers", "event", "test"];
 
 // Known keys that only resemble a secret's.
-const HARMLESS_KEYS: [&str; 4] = ["secret_encoding", "secret_prefix", "until", "key_bytes_max"];
+const HARMLESS_KEYS: [&str; 5] =
+    ["secret_encoding", "secret_prefix", "until", "key_bytes_max", "secrets_folder"];
 
 // A table whose `key` is the path of a private key.
 const PATHS_TABLE: &str = "tls";

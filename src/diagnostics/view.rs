@@ -1,5 +1,7 @@
 //! Mistakes as JSON, for programs.
 
+use std::fmt;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -36,6 +38,13 @@ pub struct FixView {
     text: String,
     /// Name of the correction, for a button.
     label: String,
+}
+
+impl fmt::Display for DiagnosticView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DiagnosticView { line, column, message, .. } = self;
+        write!(formatter, "line {line}, column {column}: {message}")
+    }
 }
 
 impl DiagnosticView {

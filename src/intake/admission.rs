@@ -166,7 +166,8 @@ impl Admission {
         let request = SignedRequest { body: &body, ..webhook.signed_request(url.as_deref()) };
         let matched = source.signature.verify(&source.keys, &request, webhook.received.now)?;
         if let Some(position) = matched {
-            self.webhooks.matched(source.name.as_str(), position);
+            let now = webhook.received.now;
+            self.webhooks.matched(source.name.as_str(), position, now);
             debug!(source = %source.name, secret = position, "the signature is right");
         }
         Ok(matched)

@@ -2,6 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+use toml::de::DeTable;
 
 use crate::diagnostics::document::Document;
 
@@ -51,8 +52,23 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     names.into_iter()
 }
 
+/// Returns the text of a source's mapping file, if there is one in the program.
+pub(crate) fn of(name: &str) -> Option<&'static str> {
+    text(&format!("{name}.toml"))
+}
+
+/// Returns the text of a mapping for a provider: that of its name, or else the first.
+pub(crate) fn of_provider(provider: &str) -> Option<&'static str> {
+    let names = |text: &str| {
+        let root = DeTable::parse(text).ok()?;
+        Some(root.get_ref().get("provider")?.get_ref().as_str()? == provider)
+    };
+    let of_provider = |text: &&'static str| names(text) == Some(true);
+    of(provider).filter(of_provider).or_else(|| self::names().filter_map(of).find(of_provider))
+}
+
 fn mapping(name: &str) -> &'static str {
-    text(&format!("{name}.toml")).unwrap_or_default()
+    of(name).unwrap_or_default()
 }
 
 pub(crate) fn text(path: &str) -> Option<&'static str> {

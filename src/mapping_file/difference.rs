@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::test_run::ChangedTest;
 use crate::diagnostics::in_one_line;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::{Request, RequestKind};
+use crate::mapping_file::test_run::ChangedTest;
 
 /// Lines shown of one difference.
 const LINES_MAX: usize = 200;

@@ -11,6 +11,8 @@ pub use super::bundle::Origin;
 use super::bundle::{self, CopyState};
 pub use super::export_columns::{ExportColumns, Heading};
 pub use super::import_rules::{ColumnsError, ExportRecord, ImportRules};
+use super::proof::Proof;
+use super::provider_key::{check_provider, has_sender, lacks_provider};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
 use super::sample_folder::SampleFolder;
 use super::secrets::{SecretLack, SecretLookup, SecretNote};
@@ -43,6 +45,7 @@ pub struct MappingFile {
     /// `None` if the file's name is not valid for a source.
     pub name: Option<SourceName>,
     pub mapping: Arc<Mapping>,
+    pub proof: Proof,
     /// `None` if the file has mistakes.
     pub source: Option<Arc<Source>>,
     /// Destination of its events, if it is not the default one.
@@ -112,6 +115,7 @@ impl MappingFile {
         let named = name.clone().zip(parsed.provider.signature.clone());
         let (source, secret_notes) =
             named.map(|(name, signature)| parsed.source(name, signature, &mut mistakes)).unzip();
+        let proof = parsed.proof();
         let awaited_secret = source.as_ref().and_then(|source| parsed.awaited_secret(source));
         diagnostic::limit(&document, &mut mistakes);
         let usable = !mistakes.iter().any(Diagnostic::is_error);
@@ -121,6 +125,7 @@ impl MappingFile {
             mistakes,
             name,
             mapping: Arc::new(parsed.mapping),
+            proof,
             source: source.filter(|_| usable).map(Arc::new),
             destination: parsed.destination,
             tests: parsed.tests,
@@ -276,6 +281,11 @@ impl MappingFile {
         samples.read(path, &self.document.name)
     }
 
+    /// Returns the path of such a file in the folder; none if it may not be written there.
+    pub(crate) fn test_path(&self, path: &str) -> Option<PathBuf> {
+        self.samples.path(path, &self.document.name)
+    }
+
     /// Returns a note if a file of the folder is an unchanged copy of an earlier bundled file.
     pub(crate) fn outdated_copy(&self) -> Option<String> {
         let is_outdated = self.copy_state() == CopyState::Outdated;
@@ -424,6 +434,12 @@ impl ParsedFile {
         (source, secret_notes)
     }
 
+    fn proof(&self) -> Proof {
+        let destination = self.destination.as_ref().map_or(DEFAULT_DESTINATION, |it| &it.text);
+        let provider = (self.provider_name.as_deref(), &self.provider);
+        Proof::new(provider, self.secrets.as_deref(), destination)
+    }
+
     /// Returns the file for the secret that the provider will send, if there is no key yet.
     fn awaited_secret(&self, source: &Source) -> Option<PathBuf> {
         let is_sent = source.handshakes.iter().any(HandshakeRule::carries_secret);
@@ -444,35 +460,6 @@ fn name_of(document: &Document, mistakes: &mut Diagnostics) -> Option<SourceName
             mistakes.push(Diagnostic::error(0..0, format!("the file's name: {error}")));
             None
         }
-    }
-}
-
-fn check_provider(name: &SpannedText, mistakes: &mut Diagnostics) {
-    if Provider::builtin(&name.text).is_some() {
-        return;
-    }
-    let meant = nearest(&name.text, Provider::names());
-    let help = match meant {
-        Some(name) => format!("did you mean \"{name}\"?"),
-        None => "`savio-relay providers` lists them; for another tool write [signature] and \
-                 [event] instead"
-            .to_owned(),
-    };
-    let message = format!("unknown provider `{}`", name.text);
-    let fix = meant.and_then(|meant| name.written(meant));
-    mistakes.push(Diagnostic::error(name.place.clone(), message).help(help).maybe_fix(fix));
-}
-
-fn has_sender(file: &mut TomlTable<'_>) -> bool {
-    file.value("provider").is_some() || file.value("signature").is_some()
-}
-
-/// Returns whether the file names a provider, in a way that nobody knows.
-fn lacks_provider(file: &mut TomlTable<'_>, named: Option<&SpannedText>) -> bool {
-    match named {
-        Some(named) => Provider::builtin(&named.text).is_none(),
-        None if file.value("provider").is_some() => true,
-        None => !has_sender(file) && file.misspells("provider"),
     }
 }
 

@@ -173,15 +173,25 @@ impl FoundFile {
         FoundFile { document, failure, origin: Origin::Disk }
     }
 
+    /// Returns a file of the folder that is to be written.
+    pub(crate) fn with_text(path: &Path, text: String) -> FoundFile {
+        let document = Document { name: path.display().to_string(), text };
+        FoundFile { document, failure: None, origin: Origin::Disk }
+    }
+
     /// Returns the file's path, as messages name it.
     pub(crate) fn path(&self) -> &str {
         &self.document.name
     }
 
     /// Returns the file's name without its extension, which is not always valid for a source.
-    fn source_name(&self) -> String {
+    pub(crate) fn source_name(&self) -> String {
         let stem = Path::new(&self.document.name).file_stem().unwrap_or_default();
         stem.to_string_lossy().into_owned()
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -1,6 +1,6 @@
 //! Where the files that `[[test]]`s name are read: payloads and expected requests.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::bundle;
 use crate::file;
@@ -45,6 +45,39 @@ impl SampleFolder {
             _ => file::read_regular(&full, BYTES_MAX).map_err(|error| error.to_string()),
         }
     }
+
+    /// Returns the path at which a file may be written; `None` if there is none.
+    pub(super) fn path(&self, path: &str, mapping_file: &str) -> Option<PathBuf> {
+        match self {
+            SampleFolder::Program => None,
+            SampleFolder::BesideFile => {
+                Some(Path::new(mapping_file).parent().unwrap_or(Path::new("")).join(path))
+            }
+            SampleFolder::Only(folder) => {
+                let folder = folder.as_ref()?;
+                let full = folder.join(path);
+                let is_below = is_below_samples(path) && leads_nowhere_else(folder, &full);
+                is_below.then_some(full)
+            }
+        }
+    }
+}
+
+/// Returns whether a path is one below `samples`, by its names.
+fn is_below_samples(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    let is_name = |part: Component<'_>| matches!(part, Component::Normal(_));
+    parts.next() == Some(Component::Normal(SAMPLES.as_ref()))
+        && parts.clone().next().is_some()
+        && parts.all(is_name)
+}
+
+/// Returns whether what is there of a path is in the folder: a link could lead out of it.
+fn leads_nowhere_else(folder: &Path, path: &Path) -> bool {
+    let existing = path.ancestors().find(|part| part.symlink_metadata().is_ok());
+    let real = existing.and_then(|part| part.canonicalize().ok());
+    let samples = folder.join(SAMPLES).canonicalize().or_else(|_| folder.canonicalize());
+    real.zip(samples.ok()).is_some_and(|(real, samples)| real.starts_with(samples))
 }
 
 /// Returns the path of a sample; `None` if there is no file at it below `samples` of the folder.

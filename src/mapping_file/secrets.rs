@@ -31,7 +31,7 @@ pub(crate) struct SecretRef {
     /// Its file, if that does not exist yet.
     pub(crate) absent: Option<PathBuf>,
     /// Last day on which it is valid, UTC.
-    until: Option<Date>,
+    pub(crate) until: Option<Date>,
 }
 
 /// Reads the secrets in their order; `None` if there are none. Without a lookup only their form is

@@ -186,8 +186,10 @@ impl TestRun<'_> {
     }
 
     fn file(&self) -> Option<PathBuf> {
-        let folder = Path::new(&self.source.document.name).parent().unwrap_or(Path::new(""));
-        (!self.source.is_bundled()).then(|| folder.join(&self.test.expect.text))
+        if self.source.is_bundled() {
+            return None;
+        }
+        self.source.test_path(&self.test.expect.text)
     }
 }
 

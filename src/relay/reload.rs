@@ -1,33 +1,35 @@
 //! Reloads the mapping files while the relay runs: the whole new set is applied, or nothing of it.
 
+mod change;
+mod file_set;
 mod file_watcher;
 mod missing_files;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::admin::{ChangeRefusal, FileChange, MappingChanges, OrderedChange};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::diagnostics::diagnostic::Diagnostic;
-use crate::diagnostics::document::Document;
-use crate::diagnostics::table::Diagnostics;
-use crate::event::SourceName;
-use crate::file::UnreadableFile;
-use crate::mapping_file::file::{MappingFile, Origin};
-use crate::mapping_file::location::{DIRECTORY, FoundFile, Location, LocationError, read_all};
+use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::location::{DIRECTORY, read_all};
+use crate::mapping_file::served::ServedFiles;
 use crate::secret::{Environment, PurposedSecret};
 use crate::telemetry::metrics::Reloads;
+use change::{ChangedFile, Scene};
+pub(crate) use file_set::log_mistakes;
+use file_set::{AppliedFiles, FileSet, ReadSet, ReloadError};
 use file_watcher::{FileWatcher, WatchedPaths};
 use missing_files::MissingFiles;
 
-/// Reads the files again at each SIGHUP and whenever one changes.
+/// Reads the files again at each SIGHUP and whenever one changes, and changes them on order.
 pub(crate) struct Reloader {
     /// The configuration named on the command line.
     config: Option<PathBuf>,
@@ -44,49 +46,17 @@ pub(crate) struct Reloader {
     last_read: Result<FileSet, ReloadError>,
     applied: AppliedFiles,
     missing: MissingFiles,
-}
-
-/// The configuration and the mapping files, as they were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct FileSet {
-    config: Option<Document>,
-    /// The folder of the mapping files, which need not exist.
-    folder: PathBuf,
-    /// The files in the folder, and those that are missing there and do not count as gone yet.
-    in_folder: Vec<FoundFile>,
-    /// All files in use: these and the bundled ones.
-    mappings: Vec<FoundFile>,
-}
-
-/// The texts with which the relay runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct AppliedFiles {
-    config: Option<Document>,
-    folder: PathBuf,
-    in_folder: Vec<FoundFile>,
-    /// All files, to read their secrets once more.
-    found: Vec<FoundFile>,
-    mappings: BTreeMap<SourceName, AppliedFile>,
-}
-
-/// Origin and text of a source's file.
-type AppliedFile = (Origin, String);
-
-/// Reason for which a new set is rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum ReloadError {
-    Unreadable(String),
-    Mistaken(Vec<(Document, Diagnostics)>),
+    orders: Receiver<OrderedChange>,
+    changes: MappingChanges,
 }
 
 /// Reason for which the files are read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum ReloadTrigger {
     Hangup,
     Changed,
+    Ordered(Box<OrderedChange>),
 }
-
-type ReadSet = (FileSet, Vec<MappingFile>);
 
 /// Result of a read: the set, the files that were missing, and the secrets of the configuration.
 type ReadFiles = (Result<ReadSet, ReloadError>, MissingFiles, Vec<PurposedSecret>);
@@ -101,7 +71,7 @@ pub(crate) struct Reload {
 
 /// Mapping files without mistakes, to be applied.
 pub(crate) struct CheckedSet {
-    pub(super) files: Vec<MappingFile>,
+    pub(super) files: Arc<ServedFiles>,
     /// The changes since the last set, for the log.
     changes: String,
     /// Name of the configuration, if it has changed as well.
@@ -122,6 +92,7 @@ impl Reloader {
         let (mut missing, nothing) = (MissingFiles::default(), AppliedFiles::default());
         let last_read = FileSet::read(path, environment, (&mut missing, &nothing));
         let destinations = config.destinations.keys().cloned().collect();
+        let (changes, orders) = MappingChanges::channel();
         let mut reloader = Reloader {
             config: path.map(Path::to_owned),
             environment: Arc::new(environment.clone()),
@@ -133,6 +104,8 @@ impl Reloader {
             applied: nothing,
             missing,
             last_read,
+            orders,
+            changes,
         };
         if let Ok(file_set) = &reloader.last_read {
             reloader.folder.clone_from(&file_set.folder);
@@ -143,34 +116,110 @@ impl Reloader {
         reloader
     }
 
-    /// Waits for SIGHUP or a change.
+    /// Returns the handle by which changes of the files are ordered.
+    pub(crate) fn changes(&self) -> MappingChanges {
+        self.changes.clone()
+    }
+
+    /// Waits for SIGHUP, a change or an order.
     pub(super) async fn next_trigger(&mut self) -> ReloadTrigger {
         tokio::select! {
             () = hangup(&mut self.hangups) => ReloadTrigger::Hangup,
             () = self.watcher.changed() => ReloadTrigger::Changed,
             () = self.missing.next_gone() => ReloadTrigger::Changed,
+            Some(order) = self.orders.recv() => ReloadTrigger::Ordered(order.into()),
         }
     }
 
-    /// Reads the files again, and returns what is to be applied. A set with mistakes is only
-    /// logged.
-    pub(super) async fn read_again(
-        &mut self,
-        trigger: ReloadTrigger,
-        reloads: &Reloads,
-    ) -> Option<Reload> {
-        // Before the files are read, so that a change while they are read is not missed.
-        self.watcher.watch(&self.watched_paths());
+    /// Reads the files again after a change, and returns what is to be applied. A set with mistakes is
+    /// only logged.
+    pub(super) async fn read_changed(&mut self, reloads: &Reloads) -> Option<Reload> {
         let (read, secrets) = self.read().await?;
-        match (self.evaluate(read, trigger, reloads), trigger) {
-            (None, ReloadTrigger::Changed) => None,
-            (Some(set), _) => Some(Reload { secrets, set: Some(set) }),
-            // A mistake in one mapping file does not keep the new secrets of others from being
-            // used.
-            (None, ReloadTrigger::Hangup) => {
-                Some(Reload { secrets, set: self.read_applied().await })
+        // A file that was only touched, or a write to another file, reads the same.
+        if self.is_as_before(&read) {
+            return None;
+        }
+        let set = self.evaluate(read, reloads).ok()?;
+        Some(Reload { secrets, set: Some(set) })
+    }
+
+    /// Reads all files again, those of secrets included, and returns what is to be applied, even if the
+    /// files are the same: secrets that they name may have changed.
+    pub(super) async fn read_all(&mut self, reloads: &Reloads) -> Option<Reload> {
+        let (read, secrets) = self.read().await?;
+        let set = match self.evaluate(read, reloads) {
+            Ok(set) => Some(set),
+            // A mistake in one mapping file does not keep the new secrets of others from being used.
+            Err(_) => self.read_applied().await,
+        };
+        Some(Reload { secrets, set })
+    }
+
+    /// Changes a file, and returns what is to be applied. If the set cannot be applied, the file is as
+    /// it was before.
+    pub(super) async fn change(
+        &mut self,
+        change: FileChange,
+        reloads: &Reloads,
+    ) -> Result<Reload, ChangeRefusal> {
+        // The order may have ended the wait for files that a program is writing.
+        self.watcher.rested().await;
+        self.watcher.report();
+        let failed = || ChangeRefusal::Conflict("the mapping files cannot be read now".to_owned());
+        let written = match change {
+            FileChange::Secret { path, secret, former } => {
+                self.write_secret(path, secret, former).await?;
+                return self.read_all(reloads).await.ok_or_else(failed);
+            }
+            FileChange::Write { .. } | FileChange::Remove { .. } => self.make(change).await?,
+        };
+        // A file that was removed on purpose is not missed.
+        self.applied.in_folder.retain(|file| !written.is_removed(file.path()));
+        let (read, secrets) = self.read().await.ok_or_else(failed)?;
+        match self.evaluate(read, reloads) {
+            Ok(set) => Ok(Reload { secrets, set: Some(set) }),
+            Err(rejection) => {
+                let undone = spawn_blocking(move || written.undo()).await;
+                if let Ok(Err(error)) = undone {
+                    warn!(%error, "a mapping file that cannot be used is not as before");
+                }
+                Err(ChangeRefusal::Conflict(format!(
+                    "another file was changed at the same moment: {rejection}"
+                )))
             }
         }
+    }
+
+    async fn write_secret(
+        &self,
+        path: PathBuf,
+        secret: SecretString,
+        former: Option<PathBuf>,
+    ) -> Result<(), ChangeRefusal> {
+        let written = spawn_blocking(move || change::write_secret(&path, &secret, former));
+        let failed = |_| ChangeRefusal::Conflict("the secret was not written".to_owned());
+        written.await.map_err(failed)?
+    }
+
+    async fn make(&self, change: FileChange) -> Result<ChangedFile, ChangeRefusal> {
+        let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
+        let destinations = Arc::clone(&self.destinations);
+        let (mut missing, applied) = (self.missing.clone(), self.applied.clone());
+        let made = spawn_blocking(move || {
+            applied.ensure_folder();
+            let read = FileSet::read(config.as_deref(), &environment, (&mut missing, &applied));
+            let files = read.map_err(|error| ChangeRefusal::Conflict(error.to_string()))?;
+            let scene = Scene { files, destinations: &destinations, environment: &environment };
+            match &change {
+                FileChange::Write { source, text, expected } => scene.write(source, text, expected),
+                FileChange::Remove { source, expected } => scene.remove(source, expected),
+                FileChange::Secret { .. } => Err(ChangeRefusal::NoFile),
+            }
+        });
+        made.await.unwrap_or_else(|error| {
+            error!(%error, "changing a mapping file failed (bug)");
+            Err(ChangeRefusal::Conflict("the file was not written: internal error".to_owned()))
+        })
     }
 
     fn watched_paths(&self) -> WatchedPaths {
@@ -181,6 +230,8 @@ impl Reloader {
     }
 
     async fn read(&mut self) -> Option<(Result<ReadSet, ReloadError>, Vec<PurposedSecret>)> {
+        // Before the files are read, so that a change while they are read is not missed.
+        self.watcher.watch(&self.watched_paths());
         // On a thread of its own: a network disk that hangs must not hold up the runtime, which
         // also handles the signals.
         let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
@@ -217,22 +268,21 @@ impl Reloader {
             read_all(&found, &known, &environment)
         });
         let changes = "the secrets of the current ones were read again".to_owned();
-        Some(CheckedSet { files: read.await.ok()?, changes, changed_config: None })
+        let files = ServedFiles { folder: self.folder.clone(), files: read.await.ok()? };
+        Some(CheckedSet { files: files.into(), changes, changed_config: None })
+    }
+
+    fn is_as_before(&self, read: &Result<ReadSet, ReloadError>) -> bool {
+        read.as_ref().map(|(file_set, _)| file_set) == self.last_read.as_ref()
     }
 
     fn evaluate(
         &mut self,
         read: Result<ReadSet, ReloadError>,
-        trigger: ReloadTrigger,
         reloads: &Reloads,
-    ) -> Option<CheckedSet> {
+    ) -> Result<CheckedSet, ReloadError> {
         let last_read =
             read.as_ref().map(|(file_set, _)| file_set.clone()).map_err(ReloadError::clone);
-        // A file that was only touched, or a write to another file, reads the same. At a SIGHUP the
-        // files are applied all the same: secrets that they name may have changed.
-        if trigger == ReloadTrigger::Changed && last_read == self.last_read {
-            return None;
-        }
         if let Ok(file_set) = &last_read
             && file_set.folder != self.folder
         {
@@ -240,18 +290,16 @@ impl Reloader {
             self.watcher.watch_instead(&self.watched_paths());
         }
         self.last_read = last_read;
-        match read.and_then(|set| self.checked(set)) {
-            Ok(set) => {
-                reloads.applied(clock::now());
-                Some(set)
-            }
+        let checked = read.and_then(|set| self.checked(set));
+        match &checked {
+            Ok(_) => reloads.applied(clock::now()),
             Err(rejection) => {
                 reloads.rejected();
                 rejection.log();
                 warn!("reload rejected, keeping the current mapping files: {rejection}");
-                None
             }
         }
+        checked
     }
 
     /// Returns the set if it can be applied as a whole; later ones are compared with it.
@@ -271,7 +319,8 @@ impl Reloader {
         let changes = self.applied.changes_since(&old);
         let config = self.applied.config.as_ref().filter(|_| self.applied.config != old.config);
         let changed_config = config.map(|config| config.name.clone());
-        Ok(CheckedSet { files, changes, changed_config })
+        let files = ServedFiles { folder: file_set.folder, files };
+        Ok(CheckedSet { files: files.into(), changes, changed_config })
     }
 }
 
@@ -291,147 +340,5 @@ async fn hangup(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => drop(hangups.recv().await),
         None => std::future::pending().await,
-    }
-}
-
-impl FileSet {
-    /// Reads the configuration and the files, and adds those in service that are only missing for
-    /// a moment.
-    fn read(
-        config: Option<&Path>,
-        environment: &Environment,
-        (missing, applied): (&mut MissingFiles, &AppliedFiles),
-    ) -> Result<FileSet, ReloadError> {
-        let document = config::document(config)?;
-        let (config, _) =
-            Config::read(document.clone(), environment).map_err(ReloadError::Mistaken)?;
-        let location = Location::of(&config.mappings);
-        let folder = config.mappings.folder.unwrap_or_else(|| DIRECTORY.into());
-        // Whoever names another folder does not miss the files of the old one.
-        let in_service = if folder == applied.folder { &*applied.in_folder } else { &[] };
-        let in_folder = missing.add_to(location.in_folder()?, in_service, Instant::now());
-        let mappings = location.over_bundled(in_folder.clone());
-        Ok(FileSet { config: document, folder, in_folder, mappings })
-    }
-
-    /// Reads the mapping files, with the current secrets.
-    fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<MappingFile> {
-        let known: Vec<&str> = destinations.iter().map(String::as_str).collect();
-        read_all(&self.mappings, &known, environment)
-    }
-}
-
-impl AppliedFiles {
-    fn of(file_set: &FileSet, files: &[MappingFile]) -> AppliedFiles {
-        let text = |file: &MappingFile| {
-            Some((file.name.clone()?, (file.origin, file.document.text.clone())))
-        };
-        AppliedFiles {
-            found: file_set.mappings.clone(),
-            config: file_set.config.clone(),
-            folder: file_set.folder.clone(),
-            in_folder: file_set.in_folder.clone(),
-            mappings: files.iter().filter_map(text).collect(),
-        }
-    }
-
-    fn changes_since(&self, old: &AppliedFiles) -> String {
-        let mut changes = Vec::new();
-        for (name, new) in &self.mappings {
-            changes.extend(change(name, old.mappings.get(name), Some(new)));
-        }
-        let gone = old.mappings.iter().filter(|(name, _)| !self.mappings.contains_key(*name));
-        changes.extend(gone.filter_map(|(name, old)| change(name, Some(old), None)));
-        changes.extend(bundled_only(&self.mappings, &old.mappings).map(|it| it + " added"));
-        changes.extend(bundled_only(&old.mappings, &self.mappings).map(|it| it + " removed"));
-        if changes.is_empty() {
-            // Who changed a secret and sent SIGHUP looks here for whether it was noticed.
-            return "nothing changed in them, and the secrets in files were read again".to_owned();
-        }
-        changes.join(", ")
-    }
-}
-
-/// Describes the bundled sources that are only in the first set.
-// In one phrase: with the setting `shipped_mappings`, dozens come or go at once.
-fn bundled_only(
-    those: &BTreeMap<SourceName, AppliedFile>,
-    others: &BTreeMap<SourceName, AppliedFile>,
-) -> Option<String> {
-    let is_one =
-        |name: &&SourceName| those[*name].0 == Origin::Bundled && !others.contains_key(*name);
-    let names: Vec<&str> = those.keys().filter(is_one).map(SourceName::as_str).collect();
-    match names.as_slice() {
-        [] => None,
-        [name] => Some(format!("bundled source {name}")),
-        [..] => Some(format!("{} bundled sources", names.len())),
-    }
-}
-
-/// Describes what became of a source's file; none if nothing, or if only a bundled file came or went.
-fn change(
-    name: &SourceName,
-    old: Option<&AppliedFile>,
-    new: Option<&AppliedFile>,
-) -> Option<String> {
-    match (old, new) {
-        (None, Some((Origin::Disk, _))) => Some(format!("{name} is new")),
-        (Some((Origin::Disk, _)), None) => Some(format!("{name} is gone")),
-        (Some((Origin::Disk, _)), Some((Origin::Bundled, _))) => {
-            Some(format!("{name} is gone from the folder, its bundled file applies"))
-        }
-        (Some((Origin::Bundled, _)), Some((Origin::Disk, _))) => {
-            Some(format!("{name} is new and replaces its bundled file"))
-        }
-        (Some(old), Some(new)) if old != new => Some(format!("{name} changed")),
-        (Some(_), Some(_))
-        | (None | Some((Origin::Bundled, _)), None)
-        | (None, Some((Origin::Bundled, _))) => None,
-    }
-}
-
-impl ReloadError {
-    fn log(&self) {
-        let ReloadError::Mistaken(read) = self else { return };
-        for (document, mistakes) in read {
-            log_mistakes(document, mistakes);
-        }
-    }
-}
-
-impl From<UnreadableFile> for ReloadError {
-    fn from(error: UnreadableFile) -> ReloadError {
-        ReloadError::Unreadable(error.to_string())
-    }
-}
-
-impl From<LocationError> for ReloadError {
-    fn from(error: LocationError) -> ReloadError {
-        ReloadError::Unreadable(error.to_string())
-    }
-}
-
-impl fmt::Display for ReloadError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReloadError::Unreadable(reason) => formatter.write_str(reason),
-            ReloadError::Mistaken(read) => {
-                let errors = read.iter().flat_map(|(_, mistakes)| mistakes);
-                let count = errors.filter(|mistake| mistake.is_error()).count();
-                let names: Vec<&str> = read.iter().map(|(it, _)| it.name.as_str()).collect();
-                let mistakes = if count == 1 { "mistake" } else { "mistakes" };
-                write!(formatter, "{count} {mistakes} in {}", names.join(", "))
-            }
-        }
-    }
-}
-
-/// Logs one line for each mistake, instead of the underlined text of a terminal.
-pub(crate) fn log_mistakes(document: &Document, mistakes: &[Diagnostic]) {
-    for mistake in mistakes {
-        let (line, column) = mistake.line_and_column(document);
-        let place = format!("{}:{line}:{column}", document.name);
-        let help = mistake.help.as_deref();
-        warn!(help, "{place}: {}", mistake.message);
     }
 }

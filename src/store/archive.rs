@@ -70,6 +70,9 @@ pub trait Archive: Send + Sync {
     /// Returns the body of the whole webhook that the event came in, as received.
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Returns when the oldest event of the source was received.
+    async fn first_event_at(&self, source: SourceName) -> Result<Option<Timestamp>, StoreError>;
+
     /// Counts the events of each source in each state in which it has any.
     async fn counts(&self) -> Result<Vec<StateCount>, StoreError>;
 

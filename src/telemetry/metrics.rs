@@ -3,10 +3,12 @@
 mod certificate_ends;
 mod process_usage;
 mod reloads;
+mod secret_matches;
 mod text_format;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +21,7 @@ use crate::event::Outcome;
 pub use certificate_ends::CertificateEnds;
 pub use process_usage::ProcessUsage;
 pub use reloads::Reloads;
+use secret_matches::SecretMatches;
 pub use text_format::TextFormat;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,7 +54,7 @@ pub struct Webhooks {
     answered: Family<StatusLabels, Counter>,
     rejected: Family<RejectionLabels, Counter>,
     duplicates: Family<SourceLabel, Counter>,
-    matched: Family<SecretLabels, Counter>,
+    matched: Family<SecretLabels, SecretMatches>,
 }
 
 impl Webhooks {
@@ -86,12 +89,24 @@ impl Webhooks {
 
     /// Counts a match of the secret at this position in the mapping file, from 0. Shows when an old secret is no
     /// longer used.
-    pub fn matched(&self, source: &str, secret: usize) {
-        self.matched.get_or_create(&matched(source, secret)).inc();
+    pub fn matched(&self, source: &str, secret: usize, now: Timestamp) {
+        self.matched.get_or_create(&matched(source, secret)).add(now);
     }
 
     pub fn matches(&self, source: &str, secret: usize) -> u64 {
-        self.matched.get(&matched(source, secret)).map_or(0, |counter| counter.get())
+        self.matched.get(&matched(source, secret)).map_or(0, |matches| matches.count())
+    }
+
+    /// Returns when the secret at this position matched last.
+    pub fn last_match(&self, source: &str, secret: usize) -> Option<Timestamp> {
+        self.matched.get(&matched(source, secret))?.last()
+    }
+
+    /// Begins the counts of a source's secrets anew, as others are at their positions now.
+    pub fn secrets_replaced(&self, source: &str, secrets: usize) {
+        for position in 0..secrets {
+            self.matched.remove(&matched(source, position));
+        }
     }
 }
 
@@ -390,7 +405,7 @@ mod tests {
         webhooks.answered("form", 202);
         webhooks.rejected("form", "signature wrong");
         webhooks.repeated("form", 3);
-        webhooks.matched("form", 1);
+        webhooks.matched("form", 1, Timestamp::UNIX_EPOCH);
         commits.took(Duration::from_millis(3));
         attempts.record_outcome("default", "done");
         attempts.left_out("default", &["source_url".to_owned()]);

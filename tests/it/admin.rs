@@ -4,11 +4,14 @@ mod bounds;
 mod browser;
 mod changes;
 mod check;
+mod added_source;
 mod described;
 mod lists;
 mod proxied;
 mod drafts;
 mod providers;
+mod kept_test;
+mod mapping;
 mod random;
 mod refusals;
 mod roles;
@@ -32,6 +35,9 @@ use crate::support::relay::{Relay, http};
 use crate::support::store::{from, store_one};
 use crate::support::wait::until_async;
 use described::{Description, Operation};
+
+/// A mapping of the source `off`, whose secret the relay keeps.
+const OTHER_MAPPING: &str = "provider = \"typeform\"\nsecrets = [\"file:secrets/off.secret\"]\n\n[[feedback]]\nproblem = \"$.text\"\n";
 
 const TOKEN: &str = "a token of the test";
 
@@ -120,8 +126,21 @@ impl Scene {
         (method, path): (&str, &str),
         body: Option<&Value>,
     ) -> Answer {
+        self.call_if(token, (method, path, None), body).await
+    }
+
+    /// Calls with the header `If-Match`.
+    async fn call_if(
+        &self,
+        token: &str,
+        (method, path, condition): (&str, &str, Option<&str>),
+        body: Option<&Value>,
+    ) -> Answer {
         let method: Method = method.parse().unwrap();
         let mut call = http().request(method, format!("{}{path}", self.relay.admin_url));
+        if let Some(condition) = condition {
+            call = call.header("if-match", condition);
+        }
         if let Some(body) = body {
             call = call.json(body);
         }
@@ -221,7 +240,11 @@ async fn every_route_answers_as_described() {
         json!({ "mapping": "[[feedback]]" }),
         json!({ "mapping": "[[feedback]]", "event": held }),
         json!({ "mapping": MAPPING, "source": "form" }),
+        json!({ "mapping": OTHER_MAPPING, "update_tests": true }),
         json!({ "nonce": "0".repeat(32), "secrets": [{ "purpose": "admin.token", "fingerprint": "0" }] }),
+        json!({ "event": held, "name": "kept" }),
+        json!({ "name": "added", "provider": "typeform" }),
+        json!({ "secret": "a secret of the source" }),
         json!({ "unknown": 1 }),
     ];
 
@@ -229,8 +252,10 @@ async fn every_route_answers_as_described() {
     for operation in description.operations() {
         for path in filled(&operation.path, &fillings) {
             let bodies = bodies.iter().map(Some).chain([None]);
-            for body in bodies.filter(|it| it.is_none() || operation.method == "POST") {
-                let answer = scene.call(&operation.method, &path, body).await;
+            let has_body = operation.description.get("requestBody").is_some();
+            for body in bodies.filter(|it| it.is_none() || has_body) {
+                let call = (operation.method.as_str(), path.as_str(), Some("*"));
+                let answer = scene.call_if(TOKEN, call, body).await;
                 let mismatches =
                     description.mismatches(&operation, answer.status.as_u16(), &answer.body);
                 assert!(mismatches.is_empty(), "{path} {body:?}: {mismatches:?}");

@@ -11,6 +11,7 @@ mod listener;
 mod log_flood;
 mod reload;
 mod rotation;
+mod saved_mapping;
 mod secrets;
 mod service_manager;
 mod start_errors;

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use super::preview::{PreviewErrors, errors};
+use super::preview::PreviewErrors;
 use crate::admin::access::ApiCaller;
 use crate::admin::change_views::EventChangeView;
 use crate::admin::error::ApiError;
+use crate::admin::mistakes::errors;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment};
 use crate::admin::state::AdminState;
 use crate::admin::states_param::States;
@@ -194,7 +195,7 @@ impl Prepared {
         // variables that they name.
         let new = MappingFile::of_text(Document { name: name.clone(), text: mapping });
         if new.mistakes.iter().any(Diagnostic::is_error) {
-            return Err(PreviewErrors { mistakes: errors(&new) });
+            return Err(PreviewErrors { mistakes: errors(&new.document, &new.mistakes) });
         }
         let old = MappingFile::of_text(Document { name, text: in_service.text.text.to_string() });
         let not_compared = comparison::not_compared(&old, &new);

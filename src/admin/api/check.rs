@@ -74,7 +74,7 @@ pub(crate) async fn check(
 fn run(document: Document, admin: &AdminState, limits: &PayloadLimits) -> MappingCheck {
     // From the text alone: the caller must not make the relay open files or read variables that it
     // names. Its samples are those of the folder and of the program.
-    let file = MappingFile::of_text(document).with_samples_of(admin.mapping_folder.as_deref());
+    let file = MappingFile::of_text(document).with_samples_of(Some(&admin.files.current().folder));
     let destinations = admin.destinations.keys().map(String::as_str);
     let mut file = file.with_known_destinations(destinations);
     let results = test_run::run_until(&file, limits, Some(Instant::now() + TESTS_TIME_MAX));

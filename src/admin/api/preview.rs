@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use crate::admin::error::ApiError;
+use crate::admin::mistakes::errors;
 use crate::admin::params::{JsonBody, no_event};
 use crate::admin::state::AdminState;
 use crate::clock;
@@ -138,7 +139,9 @@ fn run(document: Document, input: PreviewInput, limits: &PayloadLimits) -> Previ
     // variables that it names.
     let file = MappingFile::of_text(document);
     if file.mistakes.iter().any(Diagnostic::is_error) {
-        return PreviewResponse::Invalid(PreviewErrors { mistakes: errors(&file) });
+        return PreviewResponse::Invalid(PreviewErrors {
+            mistakes: errors(&file.document, &file.mistakes),
+        });
     }
     let mut result = PreviewResult::default();
     match input {
@@ -179,10 +182,4 @@ impl PreviewResult {
             self.reason = Some(reasons.cloned().collect::<Vec<_>>().join("; "));
         }
     }
-}
-
-pub(super) fn errors(file: &MappingFile) -> Vec<DiagnosticView> {
-    let errors: Vec<Diagnostic> =
-        file.mistakes.iter().filter(|mistake| mistake.is_error()).cloned().collect();
-    DiagnosticView::all(&file.document, &errors)
 }

@@ -152,7 +152,7 @@ async fn compiled(admin: &AdminState, name: &SourceName) -> Result<Arc<MappingFi
         ApiError::Conflict(format!("the mapping file of {name} is gone: it maps nothing"))
     })?;
     let document = Document { name: format!("{name}.toml"), text };
-    let folder = admin.mapping_folder.clone();
+    let folder = Some(admin.files.current().folder.clone());
     // Without the secrets that it names, and only with samples from where samples are.
     let compiled = move || MappingFile::of_text(document).with_samples_of(folder.as_deref());
     let file = spawn_blocking(move || Arc::new(compiled())).await;

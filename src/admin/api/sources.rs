@@ -118,7 +118,10 @@ async fn source(
     })
 }
 
-async fn one(admin: &AdminState, name: &SourceName) -> Result<Json<SourceView>, ApiError> {
+pub(super) async fn one(
+    admin: &AdminState,
+    name: &SourceName,
+) -> Result<Json<SourceView>, ApiError> {
     let (paused, queues) = pauses_and_queues(admin).await?;
     let sources = admin.intake.sources.current();
     let gone = || ApiError::NotFound(format!("there is no source {name}"));
@@ -129,7 +132,7 @@ async fn one(admin: &AdminState, name: &SourceName) -> Result<Json<SourceView>, 
 /// Returns the destination through which the source is paused: its own, or else any, since all
 /// share the pauses.
 // Its own, because `resume_source` wakes the worker of that destination.
-fn pausing_destination<'a>(
+pub(super) fn pausing_destination<'a>(
     admin: &'a AdminState,
     name: &SourceName,
 ) -> Option<&'a DestinationHandle> {

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use crate::mapping_file::location::is_mapping_file;
@@ -38,9 +38,16 @@ struct FileStamps {
     mappings: Option<[u64; 2]>,
 }
 
+/// Says that a file may have changed, and when one did last.
+#[derive(Debug, Default)]
+struct ChangeSignal {
+    changed: Notify,
+    last: Mutex<Option<Instant>>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct FileWatcher {
-    changed: Arc<Notify>,
+    signal: Arc<ChangeSignal>,
     watcher: Option<RecommendedWatcher>,
     paths: Option<WatchedPaths>,
     seen: FileStamps,
@@ -55,7 +62,7 @@ impl FileWatcher {
         // folder may have been moved there.
         self.seen = paths.stamps();
         self.paths = Some(paths.clone());
-        match watcher(paths, Arc::clone(&self.changed)) {
+        match watcher(paths, Arc::clone(&self.signal)) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
                 self.has_warned = false;
@@ -71,19 +78,48 @@ impl FileWatcher {
     /// Watches other paths, and reports a change, since they may have changed before.
     pub(super) fn watch_instead(&mut self, paths: &WatchedPaths) {
         self.watch(paths);
-        self.changed.notify_one();
+        self.report();
+    }
+
+    /// Reports a change, so that the files are read again.
+    pub(super) fn report(&self) {
+        self.signal.changed.notify_one();
+    }
+
+    /// Returns once the files have rested, at once if none has changed just now.
+    pub(super) async fn rested(&self) {
+        let rested = async {
+            while let Some(until) = self.signal.rests_at().filter(|until| *until > Instant::now()) {
+                sleep_until(until).await;
+            }
+        };
+        // Whether they came to rest or not.
+        let _ = timeout(QUIET_TIMEOUT, rested).await;
     }
 
     /// Returns once something has changed and then rested.
     pub(super) async fn changed(&mut self) {
-        let (changed, paths) = (Arc::clone(&self.changed), self.paths.clone());
+        let (signal, paths) = (Arc::clone(&self.signal), self.paths.clone());
         tokio::select! {
-            () = changed.notified() => {}
+            () = signal.changed.notified() => {}
             seen = wait_until_replaced(paths, self.seen.clone()) => self.seen = seen,
         }
-        let quiet = async { while timeout(QUIET_TIME, self.changed.notified()).await.is_ok() {} };
+        let quiet = async { while timeout(QUIET_TIME, signal.changed.notified()).await.is_ok() {} };
         // Whether the files came to rest or not, it is time to read them.
         let _ = timeout(QUIET_TIMEOUT, quiet).await;
+    }
+}
+
+impl ChangeSignal {
+    fn note(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// Returns the time at which no file has changed for a while, if there was a change.
+    fn rests_at(&self) -> Option<Instant> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|last| last + QUIET_TIME)
     }
 }
 
@@ -104,7 +140,7 @@ async fn wait_until_replaced(paths: Option<WatchedPaths>, seen: FileStamps) -> F
 }
 
 /// Starts to watch the folder of the mapping files.
-fn watcher(paths: &WatchedPaths, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watcher(paths: &WatchedPaths, signal: Arc<ChangeSignal>) -> notify::Result<RecommendedWatcher> {
     let WatchedPaths { config, mappings } = paths.absolute()?;
     let folder = mappings.clone();
     let paths = WatchedPaths { config, mappings };
@@ -113,7 +149,7 @@ fn watcher(paths: &WatchedPaths, changed: Arc<Notify>) -> notify::Result<Recomme
         if event.is_ok_and(|event| !is_relevant(&event, &paths)) {
             return;
         }
-        changed.notify_one();
+        signal.note();
     })?;
     if folder.is_dir() {
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;

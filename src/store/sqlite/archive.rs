@@ -125,6 +125,12 @@ impl Archive for Sqlite {
         self.readers.read(Purpose::Lookup, move |connection| events::body(connection, id)).await
     }
 
+    async fn first_event_at(&self, source: SourceName) -> Result<Option<Timestamp>, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| stats::first_event_at(connection, &source))
+            .await
+    }
+
     async fn counts(&self) -> Result<Vec<StateCount>, StoreError> {
         self.readers.read(Purpose::Lookup, stats::counts).await
     }

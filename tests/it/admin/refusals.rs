@@ -1,7 +1,7 @@
 //! What each route refuses, as the description says it and as the relay does it.
 
 use reqwest::Method;
-use reqwest::header::{ALLOW, CONTENT_TYPE};
+use reqwest::header::{ALLOW, CONTENT_TYPE, IF_MATCH};
 use serde_json::{Value, json};
 
 use super::described::Operation;
@@ -38,17 +38,25 @@ impl Provocation<'_> {
             "400" => self.request(&format!("{path}?zz=1"), TOKEN),
             "401" => self.request(&path, "not a token"),
             "403" => self.request(&path, METRICS_TOKEN),
-            "404" => self.missing(),
+            "404" => self.missing().header(IF_MATCH, "*"),
             "405" => {
                 http().patch(format!("{}{path}", self.scene.relay.admin_url)).bearer_auth(TOKEN)
             }
             // It needs a source that lost its mapping.
             "409" if path.ends_with("/explain") => return None,
+            "409" if path.ends_with("/test") => self.request(&self.path("", "off"), TOKEN),
+            "409" if path.ends_with("/mapping") => self.conflict(&path)?,
+            "409" if path.ends_with("/changes") => self.changes("off"),
+            "409" if self.operation.path.contains("/sources") => self.source_conflict(&path),
+            "412" | "422" | "428" if path.ends_with("/tests") => {
+                self.test_refusal(&path, status)?
+            }
+            "412" => self.mapping(&path).header(IF_MATCH, "\"another\""),
+            "422" => self.mapping(&path).json(&json!({ "mapping": "x" })).header(IF_MATCH, "*"),
+            "428" => self.mapping(&path),
             "409" if path.ends_with("/release") => {
                 self.request(&self.path(self.queued, ""), TOKEN).json(&json!({ "arrived": true }))
             }
-            "409" if path.ends_with("/changes") => self.changes("off"),
-            "409" if path.ends_with("/test") => self.request(&self.path("", "off"), TOKEN),
             "409" => self.request(&self.path(self.queued, ""), TOKEN).json(&json!({})),
             "421" => {
                 let evil = http().request(
@@ -70,6 +78,39 @@ impl Provocation<'_> {
         request.json(&json!({ "mapping": MAPPING }))
     }
 
+    fn mapping(&self, path: &str) -> reqwest::RequestBuilder {
+        let request = self.request(path, TOKEN);
+        let has_body = self.operation.description.get("requestBody").is_some();
+        if has_body { request.json(&json!({ "mapping": MAPPING })) } else { request }
+    }
+
+    /// Another file has mistakes, and this one has no bundled mapping.
+    fn conflict(&self, path: &str) -> Option<reqwest::RequestBuilder> {
+        // A file that cannot be read has a test of its own.
+        let is_change = self.operation.method != "GET";
+        is_change.then(|| self.mapping(path).header(IF_MATCH, "*"))
+    }
+
+    fn source_conflict(&self, path: &str) -> reqwest::RequestBuilder {
+        let body = match path.rsplit('/').next() {
+            Some("tests") => json!({ "event": self.held }),
+            Some("secret") => json!({ "secret": "a secret" }),
+            _ => json!({ "name": "form", "provider": "form" }),
+        };
+        // The event is not of that source.
+        self.request(&path.replace("form/tests", "off/tests"), TOKEN).json(&body)
+    }
+
+    fn test_refusal(&self, path: &str, status: &str) -> Option<reqwest::RequestBuilder> {
+        let request = self.request(path, TOKEN).json(&json!({ "event": self.held }));
+        match status {
+            "412" => Some(request.header(IF_MATCH, "\"another\"")),
+            "428" => Some(request),
+            // Only a change at the same moment adds mistakes.
+            _ => None,
+        }
+    }
+
     fn missing(&self) -> reqwest::RequestBuilder {
         let path = self.path(NOBODY, "no");
         match self.operation.path.as_str() {
@@ -81,6 +122,13 @@ impl Provocation<'_> {
             "/api/v1/sources/{name}/changes" => self.changes("no"),
             "/api/v1/preview" => {
                 self.request(&path, TOKEN).json(&json!({ "mapping": MAPPING, "event": NOBODY }))
+            }
+            _ if path.ends_with("/mapping") => self.mapping(&path),
+            _ if path.ends_with("/tests") => {
+                self.request(&path, TOKEN).json(&json!({ "event": NOBODY }))
+            }
+            _ if path.ends_with("/secret") => {
+                self.request(&path, TOKEN).json(&json!({ "secret": "a secret" }))
             }
             _ => {
                 let request = self.request(&path, TOKEN);

@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 33] = [
+const ROUTES: [(&str, &str, &str); 41] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
@@ -23,6 +23,14 @@ const ROUTES: [(&str, &str, &str); 33] = [
     ("GET", "/api/v1/sources/{name}/versions/{digest}", "read"),
     ("POST", "/api/v1/sources/{name}/pause", "operate"),
     ("POST", "/api/v1/sources/{name}/resume", "operate"),
+    ("GET", "/api/v1/sources/{name}/mapping", "read"),
+    ("PUT", "/api/v1/sources/{name}/mapping", "edit"),
+    ("DELETE", "/api/v1/sources/{name}/mapping", "edit"),
+    ("POST", "/api/v1/sources", "edit"),
+    ("GET", "/api/v1/sources/{name}", "read"),
+    ("PUT", "/api/v1/sources/{name}/secret", "edit"),
+    ("POST", "/api/v1/sources/{name}/tests", "edit"),
+    ("GET", "/api/v1/about", "read"),
     ("GET", "/api/v1/rejected", "read"),
     ("GET", "/api/v1/destinations", "read"),
     ("POST", "/api/v1/destinations/{name}/pause", "operate"),
@@ -133,6 +141,7 @@ async fn role_that_does_not_suffice_is_403_and_changes_nothing() {
         "/api/v1/sources/{name}/changes" | "/api/v1/check" => json!({ "mapping": MAPPING }),
         "/api/v1/events/{id}/release" => json!({ "arrived": true }),
         "/api/v1/replay" => json!({ "state": "dead" }),
+        "/api/v1/sources/{name}/tests" => json!({ "event": dead }),
         _ => json!({}),
     };
     let before = visible_state(&scene).await;

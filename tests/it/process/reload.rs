@@ -62,7 +62,7 @@ pub(super) fn folder_with_survey() -> tempfile::TempDir {
     folder
 }
 
-fn start_relay(folder: &Path, savio: &str, max_in_flight: &str) -> Relay {
+pub(super) fn start_relay(folder: &Path, savio: &str, max_in_flight: &str) -> Relay {
     let variables = [
         ("TYPEFORM_SECRET", SECRET),
         ("SAVIO_API_TOKEN", "token"),
@@ -389,7 +389,7 @@ async fn reload(scene: &Scene, round: usize) {
     until(|| reloads() > before).await;
 }
 
-async fn post_until(
+pub(super) async fn post_until(
     stop: Arc<AtomicBool>,
     url: String,
     connection: usize,

@@ -42,6 +42,22 @@ pub(crate) fn oldest_queued(
     Ok(oldest.collect::<rusqlite::Result<_>>()?)
 }
 
+// Reads one entry of an index for each state.
+const FIRST: &str = "
+    SELECT min(first) FROM (SELECT (
+        SELECT min(received_at) FROM events INDEXED BY events_listed
+        WHERE events.source = counts.source AND events.state = counts.state
+    ) AS first FROM counts WHERE source = ?)";
+
+pub(crate) fn first_event_at(
+    connection: &Connection,
+    source: &SourceName,
+) -> Result<Option<Timestamp>, SqliteError> {
+    let mut query = connection.prepare_cached(FIRST)?;
+    let first: Option<TimeColumn> = query.query_row([source.as_str()], |row| row.get(0))?;
+    Ok(first.map(|TimeColumn(time)| time))
+}
+
 const WAITING: &str = "
     SELECT source, sum(lease_until IS NOT NULL), sum(lease_until IS NULL)
     FROM events INDEXED BY events_waiting WHERE waits_for IS NOT NULL GROUP BY source";
@@ -65,6 +81,8 @@ mod tests {
         let steps = query_plan(OLDEST);
 
         let lookup = "SEARCH events USING COVERING INDEX events_listed (source=? AND state=?)";
+        assert!(steps.contains(&lookup.to_owned()), "{steps:?}");
+        let steps = query_plan(FIRST);
         assert!(steps.contains(&lookup.to_owned()), "{steps:?}");
     }
 }

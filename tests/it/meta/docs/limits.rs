@@ -236,6 +236,19 @@ fn admin_limits() -> Vec<(&'static str, String)> {
         ("failed logins of one client, and in all", "5 in 10 s, and 5 a second".to_owned()),
         ("time for which a login link is valid", duration("admin/logins/links", "VALID_FOR")),
         ("login links at a time", count_of("admin/logins/", "LINKS_MAX")),
+        (
+            "mapping texts that the admin API checks at a time",
+            count_of("admin/text_checks", "CHECKS_MAX"),
+        ),
+        (
+            "changes of mapping files that wait for each other",
+            count_of("admin/mapping_changes", "WAITING_MAX"),
+        ),
+        (
+            "time after which no further test of a saved mapping begins",
+            duration("admin/mapping_text", "TESTS_TIME_MAX"),
+        ),
+        ("secret that is set by the admin API", bytes_of("src/admin/", "SECRET_BYTES_MAX")),
     ]
 }
 

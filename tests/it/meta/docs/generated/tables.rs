@@ -47,7 +47,7 @@ fn scrape() -> String {
     webhooks.answered("s", 200);
     webhooks.rejected("s", "signature wrong");
     webhooks.repeated("s", 1);
-    webhooks.matched("s", 0);
+    webhooks.matched("s", 0, jiff::Timestamp::UNIX_EPOCH);
     commits.took(Duration::from_secs(1));
     attempts.record_outcome("d", "done");
     attempts.left_out("d", [&"source_url".to_owned()]);

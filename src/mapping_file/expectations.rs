@@ -11,16 +11,16 @@ use crate::event::Request;
 use crate::file;
 use crate::mapping_file::test_run::ChangedTest;
 
-/// The files that were written by one command.
+/// The files with expected requests that were written by one command.
 #[derive(Debug, Default)]
-pub(super) struct Update {
+pub(crate) struct Expectations {
     written: BTreeMap<PathBuf, Vec<Request>>,
 }
 
-impl Update {
+impl Expectations {
     /// Writes the expected requests of a file's tests. Returns the paths of the files that were
     /// written; none is, if one of them cannot be.
-    pub(super) fn accept(
+    pub(crate) fn accept(
         &mut self,
         changed: &[ChangedTest],
         mistakes: &mut Diagnostics,
@@ -76,6 +76,13 @@ impl Update {
         }
         Ok(path.clone())
     }
+}
+
+/// Returns the text of a file that expects these requests.
+pub(crate) fn written(requests: &[Request]) -> String {
+    let all =
+        requests.iter().map(|request| json!({ "request": request.kind, "body": request.body }));
+    format!("{:#}\n", all.collect::<Value>())
 }
 
 /// Returns the requests as JSON. Keys that were there before keep their order, so that version

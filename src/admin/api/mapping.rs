@@ -1,0 +1,220 @@
+//! The mapping file of a source: its text, and its replacement while the relay runs.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Json, Response};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+
+use crate::admin::access::ApiCaller;
+use crate::admin::error::ApiError;
+use crate::admin::mapping_changes::{ExpectedFile, FileChange};
+use crate::admin::mapping_text::{CheckedText, CurrentText, Guard, digest_of};
+use crate::admin::params::{ConditionalPath, JsonBody, PathSegment};
+use crate::admin::state::AdminState;
+use crate::diagnostics::view::DiagnosticView;
+use crate::event::SourceName;
+use crate::mapping_file::bundle;
+use crate::store::AuditAction;
+
+/// The mapping file of a source.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SourceMapping)]
+pub(crate) struct MappingView {
+    source: SourceName,
+    /// The text, as it is in the folder now. `ETag` is its digest.
+    text: String,
+    /// SHA-256 of the bytes of the file, for `If-Match`.
+    digest: String,
+    /// Path of the file; null if the text is the bundled one.
+    file: Option<String>,
+    /// Whether the program has a mapping of this name, to go back to.
+    has_bundled: bool,
+    /// Digest of the text in service, which is another one while a changed file has mistakes; null
+    /// if the source has none.
+    in_service: Option<String>,
+    /// Whether the relay can write the file.
+    writable: bool,
+    /// Reason why it cannot.
+    not_writable: Option<String>,
+}
+
+impl MappingView {
+    fn of(source: SourceName, current: CurrentText) -> MappingView {
+        let CurrentText { text, digest, file, has_bundled, in_service, not_writable } = current;
+        MappingView {
+            source,
+            text,
+            digest,
+            file: file.map(|path| path.display().to_string()),
+            has_bundled,
+            in_service,
+            writable: not_writable.is_none(),
+            not_writable,
+        }
+    }
+}
+
+impl IntoResponse for MappingView {
+    fn into_response(self) -> Response {
+        let tag = HeaderValue::try_from(format!("\"{}\"", self.digest));
+        let mut response = Json(self).into_response();
+        if let Ok(tag) = tag {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+/// Show the mapping file of a source
+#[utoipa::path(get, path = "/api/v1/sources/{name}/mapping",
+    params(("name" = SourceName, Path, description = "Name of the source")),
+    responses((status = 200, description = "The text, with its digest as `ETag`", body = MappingView,
+            headers(("ETag" = String, description = "The digest, in quotes"))),
+        (status = 404, description = "There is no such source, or it has no mapping"),
+        (status = 409, description = "The file cannot be read")))]
+pub(crate) async fn show(
+    State(admin): State<Arc<AdminState>>,
+    PathSegment(name): PathSegment,
+) -> Result<MappingView, ApiError> {
+    let name = admin.source(&name)?;
+    let current = current(&admin, &name).await?;
+    Ok(MappingView::of(name, current))
+}
+
+/// A text to save.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MappingBody {
+    /// The whole file; it is written byte for byte.
+    mapping: String,
+    /// Whether what its tests give now is written as what they expect.
+    #[serde(default)]
+    update_tests: bool,
+}
+
+/// A mapping that is in service now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MappingSaved {
+    source: SourceName,
+    /// SHA-256 of the bytes of the file.
+    digest: String,
+    /// Path of the file; null if the bundled text is in service now.
+    file: Option<String>,
+    /// What is not wrong and probably not meant, and the tests that fail.
+    warnings: Vec<DiagnosticView>,
+    /// Paths of the expected requests that were written.
+    written: Vec<String>,
+}
+
+/// Save the mapping file of a source, and put it into service
+#[utoipa::path(put, path = "/api/v1/sources/{name}/mapping", request_body = MappingBody,
+    params(("name" = SourceName, Path, description = "Name of the source"),
+        ("If-Match" = Option<String>, Header,
+            description = "The digest of the text that is to be replaced, in quotes, or *. It is required")),
+    responses((status = 200, description = "The mapping is in service", body = MappingSaved),
+        (status = 403, description = "The token's role does not suffice, for the route or for what the \
+            text changes. Nothing changed"),
+        (status = 404, description = "There is no such source"),
+        (status = 409, description = "The file cannot be written, or another file has mistakes: the reason \
+            names it"),
+        (status = 412, description = "The file is not the one that `If-Match` names"),
+        (status = 422, description = "The mapping has mistakes: `mistakes`"),
+        (status = 428, description = "There is no `If-Match`")))]
+pub(crate) async fn save(
+    State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
+    path: ConditionalPath,
+    JsonBody(body): JsonBody<MappingBody>,
+) -> Result<Json<MappingSaved>, ApiError> {
+    let name = admin.source(&path.segment)?;
+    let expected = path.condition()?;
+    let MappingBody { mapping: text, update_tests } = body;
+    let checked = check(&admin, &name, text.clone()).await?;
+    let (expected, before) = guard(&admin, &caller, (&name, &checked), expected).await?;
+    let entry = caller.did(AuditAction::SaveMapping).on(&format!("source {name}"));
+    let entry = entry.digests(Some(before), Some(digest_of(&text)));
+    let change = FileChange::Write { source: name.clone(), text, expected };
+    admin.change_files(change, entry).await?;
+    let finish = move || {
+        if update_tests { checked.write_expectations() } else { (checked.warnings(), Vec::new()) }
+    };
+    let (warnings, written) = spawn_blocking(finish).await.map_err(|_| ApiError::Internal)?;
+    let CurrentText { digest, file, .. } = current(&admin, &name).await?;
+    let file = file.map(|path| path.display().to_string());
+    Ok(Json(MappingSaved { source: name, digest, file, warnings, written }))
+}
+
+/// Go back to the bundled mapping of a source: its file is deleted
+#[utoipa::path(delete, path = "/api/v1/sources/{name}/mapping",
+    params(("name" = SourceName, Path, description = "Name of the source"),
+        ("If-Match" = Option<String>, Header,
+            description = "The digest of the text that is to be deleted, in quotes, or *. It is required")),
+    responses((status = 200, description = "The bundled mapping is in service", body = MappingSaved),
+        (status = 403, description = "The token's role does not suffice, for the route or for what the \
+            bundled text changes. Nothing changed"),
+        (status = 404, description = "There is no such source, or it has no file in the folder"),
+        (status = 409, description = "The program has no mapping of this name, the file cannot be deleted, \
+            or another file has mistakes"),
+        (status = 412, description = "The file is not the one that `If-Match` names"),
+        (status = 428, description = "There is no `If-Match`")))]
+pub(crate) async fn remove(
+    State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
+    path: ConditionalPath,
+) -> Result<Json<MappingSaved>, ApiError> {
+    let name = admin.source(&path.segment)?;
+    let expected = path.condition()?;
+    let (expected, before) = match bundle::of(name.as_str()) {
+        Some(bundled) => {
+            let bundled = check(&admin, &name, bundled.to_owned()).await?;
+            guard(&admin, &caller, (&name, &bundled), expected).await?
+        }
+        None => (expected, String::new()),
+    };
+    let after = bundle::of(name.as_str()).map(digest_of);
+    let entry = caller.did(AuditAction::RemoveMapping).on(&format!("source {name}"));
+    let entry = entry.digests(Some(before), after);
+    admin.change_files(FileChange::Remove { source: name.clone(), expected }, entry).await?;
+    let CurrentText { digest, .. } = current(&admin, &name).await?;
+    let (warnings, written) = (Vec::new(), Vec::new());
+    Ok(Json(MappingSaved { source: name, digest, file: None, warnings, written }))
+}
+
+async fn current(admin: &AdminState, name: &SourceName) -> Result<CurrentText, ApiError> {
+    let (served, name) = (admin.files.current(), name.clone());
+    let read = spawn_blocking(move || CurrentText::read(&served, &name));
+    read.await.map_err(|_| ApiError::Internal)?
+}
+
+async fn check(
+    admin: &AdminState,
+    name: &SourceName,
+    text: String,
+) -> Result<CheckedText, ApiError> {
+    let (served, name) = (admin.files.current(), name.clone());
+    let limits = admin.intake.limits();
+    admin.checks.run(move || CheckedText::new((&served, &name), text, &limits)).await?
+}
+
+/// Fails if the caller may not replace the current text by this one. Returns what the file has to
+/// hold for that, and the digest of the current text.
+async fn guard(
+    admin: &AdminState,
+    caller: &ApiCaller,
+    (name, text): (&SourceName, &CheckedText),
+    expected: ExpectedFile,
+) -> Result<(ExpectedFile, String), ApiError> {
+    let (served, secrets) = (admin.files.current(), &admin.secrets_folder);
+    let current = current(admin, name).await?;
+    Guard { caller, served: &served, secrets }.check(name, text, &current)?;
+    // What was compared is what is replaced.
+    let expected = match expected {
+        ExpectedFile::Any => ExpectedFile::OneOf(vec![current.digest.clone()]),
+        ExpectedFile::OneOf(_) | ExpectedFile::NotInFolder => expected,
+    };
+    Ok((expected, current.digest))
+}

@@ -1,0 +1,109 @@
+//! Adds a source, with the mapping of its provider.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Json;
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+
+use super::source::{SourceDetail, detail};
+use super::sources::pausing_destination;
+use crate::admin::access::ApiCaller;
+use crate::admin::error::ApiError;
+use crate::admin::mapping_changes::{ExpectedFile, FileChange};
+use crate::admin::params::JsonBody;
+use crate::admin::state::AdminState;
+use crate::diagnostics::suggestion::nearest;
+use crate::event::SourceName;
+use crate::intake::provider::Provider;
+use crate::intake::registry::SourceStatus;
+use crate::mapping_file::new_text;
+use crate::mapping_file::proof::NamedSecret;
+use crate::store::AuditAction;
+use crate::{clock, file};
+
+/// A source to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSource {
+    /// Name of the source: its webhooks are posted to `/hooks/NAME`.
+    #[schema(value_type = SourceName)]
+    name: String,
+    /// The kind of tool that sends, as `savio-relay providers` lists them.
+    provider: String,
+}
+
+/// Add a source with the bundled mapping of its provider; it is paused, and its secret is set next
+#[utoipa::path(post, path = "/api/v1/sources", request_body = NewSource,
+    responses((status = 200, description = "The source as it is now: paused, and off without a secret",
+            body = SourceDetail),
+        (status = 409, description = "There is such a source, or its file or the folder of its secret \
+            cannot be written, or another file has mistakes")))]
+pub(crate) async fn add(
+    State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
+    JsonBody(NewSource { name, provider }): JsonBody<NewSource>,
+) -> Result<Json<SourceDetail>, ApiError> {
+    let name: SourceName =
+        name.parse().map_err(|error| ApiError::BadRequest(format!("`name`: {error}")))?;
+    check_provider(&provider)?;
+    check_free(&admin, &name)?;
+    let folder = admin.secrets_folder.path().to_owned();
+    let made = spawn_blocking(move || {
+        let explained = |error| format!("{}: {}", folder.display(), file::explain(&error, &folder));
+        // Before its file: a provider that brings the secret finds where to keep it.
+        file::make_private_folder(&folder).map_err(explained)
+    });
+    made.await.map_err(|_| ApiError::Internal)?.map_err(ApiError::Conflict)?;
+    let secret = NamedSecret { location: admin.secrets_folder.current(&name), until: None };
+    let text = new_text::of_provider(&provider, &[secret]);
+    let expected = ExpectedFile::NotInFolder;
+    let change = FileChange::Write { source: name.clone(), text, expected };
+    // Before it exists: no event is sent to Savio that nobody has looked at.
+    let pausing = pausing_destination(&admin, &name);
+    let was_paused = match pausing {
+        Some(to) => to.delivery.paused_sources().await?.contains_key(&name),
+        None => false,
+    };
+    if let Some(to) = pausing {
+        to.delivery.pause_source(name.clone(), clock::now()).await?;
+    }
+    let entry = caller.did(AuditAction::AddSource).on(&format!("source {name}"));
+    let entry = entry.detail(&format!("provider {provider}"));
+    if let Err(refusal) = admin.change_files(change, entry).await {
+        if let Some(to) = pausing.filter(|_| !was_paused) {
+            to.delivery.resume_source(&name).await?;
+        }
+        return Err(match refusal {
+            ApiError::Changed(_) => exists(&name),
+            other => other,
+        });
+    }
+    detail(&admin, &caller, &name).await
+}
+
+fn check_provider(provider: &str) -> Result<(), ApiError> {
+    if Provider::builtin(provider).is_some() {
+        return Ok(());
+    }
+    let advice = match nearest(provider, Provider::names()) {
+        Some(known) => format!("did you mean {known}?"),
+        None => "`savio-relay providers` lists them".to_owned(),
+    };
+    Err(ApiError::BadRequest(format!("there is no provider {provider}: {advice}")))
+}
+
+/// Fails if the source exists. A bundled one that nobody has set up is there to be added.
+fn check_free(admin: &AdminState, name: &SourceName) -> Result<(), ApiError> {
+    let served = admin.files.current();
+    let is_in_folder = served.of(name).is_some_and(|file| !file.is_bundled());
+    let sources = admin.intake.sources.current();
+    let is_live = matches!(sources.get(name), Some(SourceStatus::Live(_)));
+    if is_in_folder || is_live { Err(exists(name)) } else { Ok(()) }
+}
+
+fn exists(name: &SourceName) -> ApiError {
+    ApiError::Conflict(format!("there is a source {name} already: choose another name"))
+}

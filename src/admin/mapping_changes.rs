@@ -1,0 +1,112 @@
+//! Changes of the mapping files that the API asks for. The task that reads the files makes them, one
+//! after the other, so that none meets a reload.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::ApiError;
+use super::mistakes::errors;
+use crate::diagnostics::document::Document;
+use crate::diagnostics::table::Diagnostics;
+use crate::event::SourceName;
+use crate::store::NewAuditEntry;
+
+/// Number of changes that may wait for the one before them.
+const WAITING_MAX: usize = 16;
+
+/// What is to be done with the files.
+#[derive(Debug)]
+pub enum FileChange {
+    /// Write the file of a source, byte for byte.
+    Write { source: SourceName, text: String, expected: ExpectedFile },
+    /// Remove the file of a source, so that the bundled one applies.
+    Remove { source: SourceName, expected: ExpectedFile },
+    /// Write a file that is a secret, delete another, and read all secrets again.
+    Secret { path: PathBuf, secret: SecretString, former: Option<PathBuf> },
+}
+
+/// What the file of a source has to hold for its change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedFile {
+    /// A text with one of these digests, in the folder or bundled.
+    OneOf(Vec<String>),
+    /// Any text.
+    Any,
+    /// There is no file in the folder.
+    NotInFolder,
+}
+
+/// Reason for which a change was not made. Nothing has changed.
+#[derive(Debug)]
+pub enum ChangeRefusal {
+    /// The file is not the expected one; its digest, if there is one.
+    Changed(Option<String>),
+    /// The text has mistakes.
+    Mistaken(Document, Diagnostics),
+    /// The set cannot be in service, for a reason that is not in the text.
+    Conflict(String),
+    /// There is nothing to remove.
+    NoFile,
+}
+
+impl From<ChangeRefusal> for ApiError {
+    fn from(refusal: ChangeRefusal) -> ApiError {
+        match refusal {
+            ChangeRefusal::Changed(Some(digest)) => ApiError::Changed(format!(
+                "the file is not the one that was read: its digest is \"{digest}\" now; read it \
+                 again, and make the change there"
+            )),
+            ChangeRefusal::Changed(None) => ApiError::Changed(
+                "the file is not the one that was read: there is none now".to_owned(),
+            ),
+            ChangeRefusal::Mistaken(document, mistakes) => {
+                ApiError::Mistaken(errors(&document, &mistakes))
+            }
+            ChangeRefusal::Conflict(reason) => ApiError::Conflict(reason),
+            ChangeRefusal::NoFile => ApiError::NotFound(
+                "the source has no file in the folder: its bundled mapping is in service"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// A change, and whoever waits for its result.
+#[derive(Debug)]
+pub struct OrderedChange {
+    pub change: FileChange,
+    /// Recorded once the change is made, also if nobody waits for it any more.
+    pub entry: NewAuditEntry,
+    pub done: oneshot::Sender<Result<(), ChangeRefusal>>,
+}
+
+/// Orders changes.
+#[derive(Debug, Clone)]
+pub struct MappingChanges(mpsc::Sender<OrderedChange>);
+
+impl MappingChanges {
+    /// Returns it with the end at which the orders arrive.
+    pub fn channel() -> (MappingChanges, mpsc::Receiver<OrderedChange>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (MappingChanges(sender), receiver)
+    }
+
+    /// Has a change made, and returns once the files are in service. It is made even if nobody waits
+    /// for it any more.
+    pub(super) async fn make(
+        &self,
+        change: FileChange,
+        entry: NewAuditEntry,
+    ) -> Result<Result<(), ChangeRefusal>, ApiError> {
+        let (done, result) = oneshot::channel();
+        let not_followed = || {
+            let reason = "mapping files cannot be changed now: the relay is stopping, or does not \
+                          follow its files";
+            ApiError::Unavailable(reason.to_owned())
+        };
+        self.0.send(OrderedChange { change, entry, done }).await.map_err(|_| not_followed())?;
+        result.await.map_err(|_| not_followed())
+    }
+}
