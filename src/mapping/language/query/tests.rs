@@ -102,7 +102,7 @@ fn query_mistake_has_a_place_and_advice() {
     check_query("«$a»", "write `$.a`");
     check_query("$.a[?@.b «=» 1]", "write `==`");
     check_query("$.a[?@.b == «‘x’»]", "straight");
-    check_query("$.a[?@.b == «'»x]", "not closed");
+    check_query("$.a[?@.b == «'»x]", "unclosed string");
     check_query("$.a[?«kind» == 'x']", "write `@.kind`");
     check_query("$.a[«@».b]", "[?...]");
     check_query("$.a[?@.b[«@».c]]", "[?...]");
