@@ -101,6 +101,10 @@ enum RequestOutcome {
 }
 
 /// What came of a request before anything was stored.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is moved once for each request; a box would cost an allocation"
+)]
 enum AdmittedRequest<'i> {
     /// It carries nothing to store.
     Answered(Acknowledgement),
