@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use super::random_id::digest_for;
 use crate::admin::error::ApiError;
 use crate::admin::role::Role;
+use crate::diagnostics::visible::is_terminal_control;
 use crate::intake::client_ip::Network;
 
 /// Longest name of a user, in bytes.
@@ -90,7 +91,7 @@ impl ProxyLogins {
         if name.is_empty() {
             return Err(refused("is empty or not UTF-8"));
         }
-        if name.len() > NAME_LENGTH_MAX || name.contains(char::is_control) {
+        if name.len() > NAME_LENGTH_MAX || name.contains(is_terminal_control) {
             return Err(refused("holds no name of a user"));
         }
         let role = self.roles.get(name).copied().unwrap_or(self.role);
@@ -199,7 +200,7 @@ mod tests {
         for empty in [&b""[..], b"  ", b"\xff"] {
             assert!(refused(&[("x-user", empty)]).contains("empty or not UTF-8"));
         }
-        for wrong in ["a".repeat(257), "a\tb".to_owned()] {
+        for wrong in ["a".repeat(257), "a\tb".to_owned(), "a\u{202e}b".to_owned()] {
             assert!(refused(&[("x-user", wrong.as_bytes())]).contains("no name of a user"));
         }
     }
