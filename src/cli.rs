@@ -8,6 +8,7 @@ mod bundled_name;
 mod input;
 mod progress_bar;
 mod output;
+mod audit;
 mod backup;
 mod check;
 mod demo;
@@ -90,6 +91,8 @@ enum Command {
     Import(import::Arguments),
     /// List, inspect, replay and release events; works while a relay is running
     Events(events::Arguments),
+    /// List what people did: pauses, replays, changed mappings and so on; kept for a year
+    Audit(audit::Arguments),
     /// List and replay events that could not be delivered
     Dead(events::DeadArguments),
     /// List, pause and resume sources, through the running relay
@@ -202,6 +205,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Draft(arguments) => draft::run(arguments),
         Command::Import(arguments) => import::run(&arguments, environment),
         Command::Events(arguments) => events::run(arguments, environment),
+        Command::Audit(arguments) => audit::run(&arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Sources(arguments) => sources::run(arguments, environment),
         Command::Destinations(arguments) => destinations::run(arguments, environment),

@@ -2,6 +2,9 @@
 //! there after any interruption.
 
 mod audit;
+mod copy;
+mod email_address;
+mod erasure;
 mod error;
 mod filter;
 mod stopped_at;
@@ -29,6 +32,9 @@ pub use arrival::{AnswerSent, Arrival, MatchedSecret, Verified};
 pub use audit::{
     Actor, AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, AuditVia, NewAuditEntry,
 };
+pub use copy::{CopyOutcome, CopyRequest};
+pub use email_address::{EmailAddress, InvalidEmailAddress};
+pub use erasure::{Erasure, ErasureOutcome, ErasureRequest, Mentions};
 pub use error::{StoreError, UnavailableKind};
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,

@@ -2,6 +2,8 @@
 pub(crate) mod about;
 pub(crate) mod changes;
 pub(crate) mod check;
+pub(crate) mod audit;
+pub(crate) mod copies;
 pub(super) mod description;
 pub(crate) mod destinations;
 pub(crate) mod drafts;
@@ -58,6 +60,8 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(events::body))
         .routes(Role::Read, routes!(explain::explain))
         .routes(Role::Operate, routes!(events::release))
+        .routes(Role::Everything, routes!(events::erase))
+        .routes(Role::Operate, routes!(copies::copy))
         .routes_with_dry_run(Role::Operate, routes!(replays::replay_one))
         .routes_with_dry_run(Role::Operate, routes!(replays::replay))
         .routes(Role::Read, routes!(replays::progress))
@@ -88,6 +92,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(drafts::draft))
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Read, routes!(about::about))
+        .routes(Role::Read, routes!(audit::list))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))
         .routes(Role::Metrics, routes!(session::show))

@@ -19,7 +19,7 @@ use super::state::AdminState;
 use super::states_param::States;
 use crate::event::{EventId, SourceName, State};
 use crate::json::Object;
-use crate::store::{EventFilter, StoppedAt};
+use crate::store::{EventFilter, PageRequest, StoppedAt};
 
 /// Parameters of a query, in two parts. `known_params` refuses those that neither part has.
 pub(crate) struct QueryParams<A, B = NoParams>(pub(super) A, pub(super) B);
@@ -223,6 +223,20 @@ impl EventQuery {
     pub(super) fn is_everything(&self) -> bool {
         *self == EventQuery::default()
     }
+}
+
+const LIMIT: u16 = 50;
+const LIMIT_MAX: u16 = 500;
+
+/// Returns the page that the parameters `limit` and `after` ask for.
+pub(super) fn page(limit: Option<u16>, after: Option<&str>) -> Result<PageRequest, ApiError> {
+    let limit = limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(ApiError::BadRequest(format!("`limit` is from 1 to {LIMIT_MAX}")));
+    }
+    let after = after.map(str::parse).transpose();
+    let after = after.map_err(|error| ApiError::BadRequest(format!("`after`: {error}")))?;
+    Ok(PageRequest { limit: usize::from(limit), after })
 }
 
 /// The variable segment of a path: a name or an id.

@@ -18,12 +18,12 @@ use crate::comparison::ComparisonThreads;
 use crate::delivery::source_pauses::why_source_waits;
 use crate::delivery::waits::{Obstacles, waiting_for};
 use crate::delivery::{Delivery, MappingInService};
-use crate::event::{SourceName, WaitingFor};
+use crate::event::{EventId, SourceName, WaitingFor};
 use crate::intake::Intake;
 use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::served::FilesInService;
 use crate::secret::SecretsInUse;
-use crate::store::{EventSummary, NewAuditEntry, Store};
+use crate::store::{EventRecord, EventSummary, NewAuditEntry, Store};
 use crate::telemetry::metrics::{Counters, Metrics};
 
 /// The parts of the relay that the API shows and changes.
@@ -112,6 +112,16 @@ impl AdminState {
             },
         };
         event.set_waiting_for(waiting_for(event, obstacles, now));
+    }
+
+    /// Reads an event, to be mapped; fails if there is none, or if its payload was erased.
+    pub(super) async fn event_with_payload(&self, id: EventId) -> Result<EventRecord, ApiError> {
+        let unknown = || ApiError::NotFound(format!("there is no event {id}"));
+        let record = self.store.event(id).await?.ok_or_else(unknown)?;
+        if record.erased_at.is_some() {
+            return Err(ApiError::NotFound(format!("event {id} is erased")));
+        }
+        Ok(record)
     }
 
     /// Records an action that has been done.

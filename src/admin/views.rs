@@ -25,7 +25,7 @@ pub(crate) struct EventView<'r> {
     settled_at: Option<jiff::Timestamp>,
     /// Time at which it was imported; null if it was sent.
     imported_at: Option<&'r str>,
-    /// The payload as JSON, or as a text if it is not JSON.
+    /// The payload as JSON, or as a text if it is not JSON; null if it was erased.
     payload: Value,
     /// How its webhook arrived.
     received: ReceivedView<'r>,
@@ -122,7 +122,10 @@ impl EventView<'_> {
             line,
             settled_at: record.settled_at,
             imported_at: record.event.imported_at(),
-            payload: serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
+            payload: match record.erased_at {
+                Some(_) => Value::Null,
+                None => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
+            },
             received: ReceivedView::of(record),
             verified: verified.as_ref(),
             answered: answered.as_ref(),

@@ -1,6 +1,8 @@
 //! `events` and `dead`: list, show, replay and release events. They open the store itself, beside a
 //! running relay or without one.
 
+mod copy;
+mod erase;
 pub(super) mod filter;
 pub(super) mod ids;
 mod list;
@@ -87,6 +89,23 @@ enum EventsCommand {
         /// Send the request again
         #[arg(long)]
         again: bool,
+    },
+    /// Send an edited payload as a new event of the same source, through the running relay
+    Copy {
+        /// Event id, or its beginning
+        id: IdPrefix,
+        #[command(flatten)]
+        copy: copy::Arguments,
+    },
+    /// Forget what settled events say, for good: payloads, headers, requests, details of attempts
+    #[command(override_usage = "savio-relay events erase [OPTIONS] <ID>... | --person <EMAIL>")]
+    #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["ids", "person"])))]
+    Erase {
+        /// Event ids, or their beginnings
+        #[arg(value_name = "ID")]
+        ids: Vec<IdPrefix>,
+        #[command(flatten)]
+        erase: erase::Arguments,
     },
 }
 
@@ -195,6 +214,14 @@ async fn dispatch(
             let decision =
                 if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
             release(store, id, decision).await
+        }
+        EventsCommand::Copy { id, copy } => {
+            let id = ids::resolve(store, &id, &times).await?;
+            copy::run(read.0, id, &copy).await
+        }
+        EventsCommand::Erase { ids, erase } => {
+            let ids = ids::resolve_all(store, &ids, &times).await?;
+            erase::run(store, ids, &erase).await
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 
 use super::error::CommandError;
 use super::input::header;
+use super::operator::operator;
 use super::{input, output as shown, runtime};
 use crate::clock;
 use crate::config::Config;
@@ -32,7 +33,7 @@ use crate::mapping_file::file::{ColumnsError, ExportColumns, Heading, MappingFil
 use crate::rate::Rate;
 use crate::secret::Environment;
 use crate::store::sqlite::{OpenError, Settings};
-use crate::store::{Inbox, Sqlite, Webhook};
+use crate::store::{AuditAction, Inbox, Operations, Sqlite, Webhook};
 use metered_input::FileFormat;
 use reader::RecordReader;
 use record::RecordError;
@@ -263,7 +264,22 @@ impl ImportRun<'_> {
         mut reader: ImportReader<'_>,
         store: &Sqlite,
     ) -> Result<ImportSummary, CommandError> {
-        while let Some(batch) = self.next_batch(&mut reader)? {
+        let result = self.store_batches(&mut reader, store).await;
+        // Also of an import that was interrupted: what it had stored stays.
+        if reader.summary.events > 0 {
+            let entry = operator().did(AuditAction::Import, clock::now());
+            let entry = entry.on(&format!("source {}", self.source.name));
+            store.record(entry.count(reader.summary.events)).await?;
+        }
+        result.map(|()| reader.summary)
+    }
+
+    async fn store_batches(
+        &self,
+        reader: &mut ImportReader<'_>,
+        store: &Sqlite,
+    ) -> Result<(), CommandError> {
+        while let Some(batch) = self.next_batch(reader)? {
             let start = Instant::now();
             let (webhooks, requests): (Vec<Webhook>, Vec<Vec<Vec<Request>>>) =
                 batch.into_iter().map(|(_, it)| (it.webhook, it.requests)).unzip();
@@ -275,7 +291,7 @@ impl ImportRun<'_> {
             reader.summary.show_progress();
             sleep(start.elapsed().clamp(REST_MIN, REST_MAX)).await;
         }
-        Ok(reader.summary)
+        Ok(())
     }
 
     fn next_batch(

@@ -138,6 +138,9 @@ fn map_stored(
         let record = store.event(id).await?;
         store.close().await;
         let record = record.ok_or_else(|| events::unknown(id))?;
+        if record.erased_at.is_some() {
+            return Err(CommandError::InvalidInput(format!("event {id} is erased")));
+        }
         Ok(record.event)
     })?;
     let mut run = PreviewRun::default();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
+use http::header::CONTENT_TYPE;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -152,6 +153,15 @@ impl RelayClient {
         path: &str,
         body: &Value,
     ) -> Result<T, CallError> {
+        self.post_text(path, body.to_string()).await
+    }
+
+    /// Calls a route below `/api/v1/` with a body that is JSON already.
+    pub(super) async fn post_text<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: String,
+    ) -> Result<T, CallError> {
         self.call(Method::POST, path, Some(body)).await
     }
 
@@ -159,7 +169,7 @@ impl RelayClient {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<String>,
     ) -> Result<T, CallError> {
         let url = self.listener.url.join("/api/v1/").and_then(|it| it.join(path));
         let url = url.expect("paths are written in this program, their names escaped");
@@ -176,7 +186,7 @@ impl RelayClient {
         let user = operator().who.replace(|it: char| !it.is_ascii(), "?");
         request = request.header(USER_HEADER, user);
         if let Some(body) = body {
-            request = request.json(body);
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         let mut response = request.send().await.map_err(|error| self.failure(error))?;
         let status = response.status().as_u16();

@@ -61,6 +61,13 @@ pub fn decode<'b>(
     Ok(Decoded { text: without_lone_surrogates(text), notes })
 }
 
+/// Returns a JSON text as the payload of an event, if one that a webhook brought would be accepted.
+pub fn checked<'t>(text: &'t str, limits: &PayloadLimits) -> Result<Cow<'t, str>, DecodeError> {
+    check_limits(text, limits)?;
+    check_weight(text, limits)?;
+    Ok(without_lone_surrogates(Cow::Borrowed(text)))
+}
+
 /// Returns the memory that decoding takes beside the body and its text. Forms and XML become a bounded number of
 /// values first; a field that holds JSON may hold as many as the limit allows.
 pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &PayloadLimits) -> usize {

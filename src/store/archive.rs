@@ -7,6 +7,9 @@ use jiff::Timestamp;
 
 use super::arrival::Arrival;
 use super::audit::Actor;
+use super::copy::{CopyOutcome, CopyRequest};
+use super::email_address::EmailAddress;
+use super::erasure::{Erasure, ErasureRequest, Mentions};
 use super::error::StoreError;
 use super::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use super::headline::Headline;
@@ -110,6 +113,17 @@ pub trait Archive: Send + Sync {
 
     /// Ends the hold of an event by a person's decision.
     async fn release(&self, request: ReleaseRequest) -> Result<ReleaseOutcome, StoreError>;
+
+    /// Stores an edited copy of an event as a new one.
+    async fn copy(&self, request: CopyRequest) -> Result<CopyOutcome, StoreError>;
+
+    /// Forgets what settled events say, so that neither the file nor, if it could be emptied, the log
+    /// has a byte of it. What could not be erased is unchanged.
+    async fn erase(&self, request: ErasureRequest) -> Result<Erasure, StoreError>;
+
+    /// Searches all that is stored of the events after a position for a person's address; erased
+    /// ones say nothing. A step is bounded, and the next one continues from its `next`.
+    async fn mentions(&self, person: EmailAddress, after: u64) -> Result<Mentions, StoreError>;
 }
 
 /// A position in the changes of events.
@@ -150,6 +164,10 @@ pub struct EventRecord {
     pub arrival: Arrival,
     /// Length of the webhook's body.
     pub body_bytes: u64,
+    /// When its data was erased.
+    pub erased_at: Option<Timestamp>,
+    /// The event that it is an edited copy of.
+    pub copy_of: Option<EventId>,
 }
 
 impl EventRecord {
@@ -183,6 +201,8 @@ impl EventRecord {
             due_at: self.due_at,
             waiting_for: None,
             waits_for: self.waits_for,
+            erased_at: self.erased_at,
+            copy_of: self.copy_of,
         }
     }
 }

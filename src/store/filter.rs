@@ -192,6 +192,10 @@ pub struct EventSummary {
     /// Position of the event that it waits for, as far as that is recorded.
     #[serde(skip)]
     pub waits_for: Option<u64>,
+    /// When its data was erased; null if it was not.
+    pub erased_at: Option<Timestamp>,
+    /// Id of the event that it is an edited copy of; null if it is none.
+    pub copy_of: Option<EventId>,
 }
 
 impl EventSummary {
@@ -219,6 +223,8 @@ impl EventSummary {
             due_at: None,
             waiting_for: None,
             waits_for: None,
+            erased_at: None,
+            copy_of: None,
         }
     }
 

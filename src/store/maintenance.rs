@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -29,6 +29,10 @@ pub trait Maintenance: Send + Sync {
 
     /// Deletes the sessions that ended before this time, and returns their number.
     async fn purge_sessions(&self, now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Purges a small batch of audit entries from before this time, and returns whether there are
+    /// more.
+    async fn purge_audit(&self, before: Timestamp) -> Result<bool, StoreError>;
 
     /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
     /// million events take a third of a second, during which others can write.
@@ -61,6 +65,10 @@ pub struct Purged {
 const REPLAY_PAUSE_MIN: Duration = Duration::from_millis(20);
 
 const INTERVAL: Duration = Duration::from_mins(1);
+
+/// Days for which it is kept what people did: longer than events, since a question about a mapping or
+/// a person comes after months.
+const AUDIT_KEPT_DAYS: i64 = 365;
 
 /// Pause after each step of purging, as a multiple of the time that it took.
 // Nobody waits for purging, so it takes a fifth of the writer's time, and a replay a half.
@@ -132,6 +140,12 @@ pub async fn run_once(
     }
     if events > 0 {
         info!(events, "purged events that settled before {before}");
+    }
+    let before = now
+        .saturating_sub(SignedDuration::from_hours(24 * AUDIT_KEPT_DAYS))
+        .unwrap_or(Timestamp::MIN);
+    while store.purge_audit(before).await? {
+        sleep(PURGE_PAUSE_MIN).await;
     }
     Ok(())
 }

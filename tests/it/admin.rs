@@ -1,10 +1,12 @@
 //! The admin API of the real program.
 
+mod audit;
 mod bounds;
 mod browser;
 mod changes;
 mod check;
 mod added_source;
+mod copies;
 mod described;
 mod lists;
 mod proxied;
@@ -245,6 +247,7 @@ async fn every_route_answers_as_described() {
         json!({ "event": held, "name": "kept" }),
         json!({ "name": "added", "provider": "typeform" }),
         json!({ "secret": "a secret of the source" }),
+        json!({ "payload": { "text": "Slow" } }),
         json!({ "unknown": 1 }),
     ];
 

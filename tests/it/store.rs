@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod claims;
 mod contract;
+mod erasure;
 mod files;
 mod filters;
 mod headlines;

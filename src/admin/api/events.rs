@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State as Of;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,18 +14,16 @@ use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
 use crate::admin::event_csv::event_csv;
 use crate::admin::params::{
-    EventQuery, JsonBody, NoParams, PathSegment, QueryParams, id, no_event,
+    EventQuery, JsonBody, NoParams, PathSegment, QueryParams, id, no_event, page,
 };
 use crate::admin::state::AdminState;
 use crate::admin::views::EventView;
 use crate::clock;
 use crate::event::{EventId, State};
 use crate::store::{
-    EventFilter, EventPage, HoldDecision, PageRequest, ReleaseOutcome, ReleaseRequest, StateCounts,
+    Erasure, ErasureOutcome, ErasureRequest, EventFilter, EventPage, HoldDecision, ReleaseOutcome,
+    ReleaseRequest, StateCounts,
 };
-
-const LIMIT: u16 = 50;
-const LIMIT_MAX: u16 = 500;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -48,16 +47,12 @@ pub(crate) async fn list(
     Of(admin): Of<Arc<AdminState>>,
     uri: Uri,
     headers: HeaderMap,
-    QueryParams(page, query): QueryParams<PageParams, EventQuery>,
+    QueryParams(PageParams { limit, after, newer_than }, query): QueryParams<
+        PageParams,
+        EventQuery,
+    >,
 ) -> Result<Response, ApiError> {
-    let PageParams { limit, after, newer_than } = page;
-    let limit = limit.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::BadRequest(format!("`limit` is from 1 to {LIMIT_MAX}")));
-    }
-    let after = after.map(|after| after.parse()).transpose();
-    let after = after.map_err(|error| ApiError::BadRequest(format!("`after`: {error}")))?;
-    let page = PageRequest { limit: usize::from(limit), after };
+    let page = page(limit, after.as_deref())?;
     let filter = EventFilter { newer_than, ..query.filter(&admin)? };
     let mut page = admin.store.list(filter, page).await?;
     let now = clock::now();
@@ -146,6 +141,10 @@ pub(crate) async fn body(
 ) -> Result<Response, ApiError> {
     let id = id(&text, "event")?;
     let body = admin.store.body(id).await?.ok_or_else(|| no_event(id))?;
+    // No webhook is stored without a body.
+    if body.is_empty() {
+        return Err(ApiError::NotFound(format!("the body of event {id} was erased")));
+    }
     // The body comes from strangers: a browser must not display it as a page.
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -194,4 +193,53 @@ pub(crate) async fn release(
         ReleaseOutcome::NotFound => return Err(no_event(id)),
     };
     Ok(Json(ReleaseResult { id, state }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EraseResult {
+    id: EventId,
+    erased_at: Timestamp,
+    /// Whether the write-ahead log was emptied as well. It holds old bytes otherwise, until it is
+    /// written back.
+    log_emptied: bool,
+}
+
+/// Erase what a settled event says, for good: payload, headers, requests, details of attempts
+#[utoipa::path(post, path = "/api/v1/events/{id}/erase",
+    params(("id" = EventId, Path, description = "Id of the event")),
+    responses((status = 200, description = "It is erased, now or before", body = EraseResult),
+        (status = 404, description = "There is no such event"),
+        (status = 409, description = "It is queued or held, so that it may yet be sent")))]
+pub(crate) async fn erase(
+    Of(admin): Of<Arc<AdminState>>,
+    caller: ApiCaller,
+    PathSegment(text): PathSegment,
+) -> Result<Json<EraseResult>, ApiError> {
+    let id: EventId = id(&text, "event")?;
+    // As the store has it.
+    let now = clock::now();
+    let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
+    let request = ErasureRequest { ids: vec![id], person: None, at: now, by: caller.actor() };
+    let Erasure { outcomes, log_emptied } = admin.store.erase(request).await?;
+    let erased_at = match outcomes.first() {
+        Some((_, ErasureOutcome::Erased)) => now,
+        Some((_, ErasureOutcome::ErasedBefore(at))) => *at,
+        Some((_, ErasureOutcome::NotSettled(state))) => {
+            return Err(ApiError::Conflict(not_settled(id, *state)));
+        }
+        Some((_, ErasureOutcome::NotFound)) | None => return Err(no_event(id)),
+    };
+    Ok(Json(EraseResult { id, erased_at, log_emptied }))
+}
+
+/// Says why an event in this state is not erased, and what to do first.
+pub(crate) fn not_settled(id: EventId, state: State) -> String {
+    let state_name = state.as_str();
+    let first = match state {
+        State::Held => "release it as arrived, or to be sent again, first",
+        State::Queued | State::Delivered | State::Ignored | State::Dead => {
+            "wait until it is settled, or cancel its replay, first"
+        }
+    };
+    format!("event {id} is {state_name} and may yet be sent: {first}")
 }

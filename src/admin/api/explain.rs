@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::preview::{MEMORY_WAIT, NO_MEMORY};
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::params::{PathSegment, QueryParams, id, no_event};
+use crate::admin::params::{PathSegment, QueryParams, id};
 use crate::admin::state::AdminState;
 use crate::diagnostics::document::Document;
 use crate::diagnostics::line_index::LineIndex;
@@ -77,7 +77,7 @@ struct MappingSource {
 /// Explain an event: which line of the mapping gives each value, from which values of the payload
 #[utoipa::path(get, path = "/api/v1/events/{id}/explain",
     params(("id" = EventId, Path, description = "Id of the event"), ExplainParams),
-    responses((status = 404, description = "There is no such event"),
+    responses((status = 404, description = "There is no such event, or it is erased"),
         (status = 409, description = "Its source has no mapping by which it could be explained"),
         (status = 200, description = "The requests that the mapping makes of it, explained",
             body = EventExplanation)))]
@@ -88,7 +88,7 @@ pub(crate) async fn explain(
     QueryParams(ExplainParams { mapping }, _): QueryParams<ExplainParams>,
 ) -> Result<Json<EventExplanation>, ApiError> {
     let id = id(&text, "event")?;
-    let record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
+    let record = admin.event_with_payload(id).await?;
     let source = mapping_source(&admin, &record, mapping.unwrap_or(ExplainedBy::Used)).await?;
     let slot = admin.caller_slots.acquire(&caller.name).await?;
     let memory = Arc::clone(admin.intake.parse_memory());

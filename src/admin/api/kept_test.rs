@@ -25,7 +25,7 @@ use crate::store::AuditAction;
 /// A stored event to keep as a test.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct TestBody {
+pub(crate) struct KeptTestBody {
     event: EventId,
     /// Part of the names of the files: a-z, 0-9, - and _. By default the event's id.
     #[schema(value_type = Option<SourceName>)]
@@ -57,7 +57,7 @@ struct TestFile {
 }
 
 /// Keep a stored event as a test: its webhook and what becomes of it go into files of the folder
-#[utoipa::path(post, path = "/api/v1/sources/{name}/tests", request_body = TestBody,
+#[utoipa::path(post, path = "/api/v1/sources/{name}/tests", request_body = KeptTestBody,
     params(("name" = SourceName, Path, description = "Name of the source"),
         ("If-Match" = Option<String>, Header,
             description = "The digest of the mapping to which the test is added, in quotes, or *. It is \
@@ -73,7 +73,7 @@ pub(crate) async fn keep(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
     path: ConditionalPath,
-    JsonBody(TestBody { event, name: label, dry_run }): JsonBody<TestBody>,
+    JsonBody(KeptTestBody { event, name: label, dry_run }): JsonBody<KeptTestBody>,
 ) -> Result<Json<TestKept>, ApiError> {
     if !dry_run {
         caller.require(Role::Edit)?;

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::admin::error::ApiError;
 use crate::admin::mistakes::errors;
-use crate::admin::params::{JsonBody, no_event};
+use crate::admin::params::JsonBody;
 use crate::admin::state::AdminState;
 use crate::clock;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
@@ -95,7 +95,7 @@ pub(super) const NO_MEMORY: &str =
 #[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewBody,
     responses((status = 200, description = "The requests, or the mistakes in the mapping",
             body = PreviewResponse),
-        (status = 404, description = "There is no such event")))]
+        (status = 404, description = "There is no such event, or it is erased")))]
 pub(crate) async fn preview(
     State(admin): State<Arc<AdminState>>,
     JsonBody(body): JsonBody<PreviewBody>,
@@ -110,7 +110,7 @@ pub(crate) async fn preview(
             })
         }
         (None, Some(id)) => {
-            let record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
+            let record = admin.event_with_payload(id).await?;
             PreviewInput::Event(Box::new(record.event))
         }
         (Some(_), Some(_)) | (None, None) => {

@@ -19,8 +19,8 @@ use crate::admin::state::AdminState;
 use crate::admin::states_param::States;
 use crate::admin::views::ReplayView;
 use crate::clock;
-use crate::event::EventId;
-use crate::store::{EventFilter, ReplayId, ReplayProgress, ReplayRequest, StoppedAt};
+use crate::event::{EventId, State as EventState};
+use crate::store::{EventFilter, PageRequest, ReplayId, ReplayProgress, ReplayRequest, StoppedAt};
 
 /// Time that a caller waits for the first steps of a replay. The maintenance task does the rest.
 const FIRST_STEPS_WAIT: Duration = Duration::from_secs(2);
@@ -102,7 +102,8 @@ impl ReplayOptions {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReplayStarted {
-    /// Matching events found so far, including those that are queued already.
+    /// Matching events found so far, including those that are queued already. A dry run counts erased
+    /// ones too, which are not sent again.
     matched: u64,
     /// True if there may be more: a dry run counts up to 10,000 events of a state, and searches for a
     /// second.
@@ -119,7 +120,7 @@ pub(crate) struct ReplayStarted {
     request_body = ReplayOneBody,
     responses((status = 404, description = "There is no such event"),
         (status = 200, description = "The replay, or what it would be", body = ReplayStarted),
-        (status = 409, description = "It is queued already")))]
+        (status = 409, description = "It is queued already, or erased")))]
 pub(crate) async fn replay_one(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
@@ -129,12 +130,15 @@ pub(crate) async fn replay_one(
     let options = ReplayOptions::admitted(caller, dry_run, rate)?;
     let id: EventId = id(&text, "event")?;
     let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
-    let matching = admin.store.count_matching(filter.clone()).await?;
-    if matching.events() == 0 {
-        return Err(no_event(id));
-    }
-    if matching.queued() > 0 {
+    let page = PageRequest { limit: 1, after: None };
+    let listed = admin.store.list(filter.clone(), page).await?.events.pop();
+    let event = listed.ok_or_else(|| no_event(id))?;
+    if event.state == EventState::Queued {
         return Err(ApiError::Conflict(format!("event {id} is queued already")));
+    }
+    if event.erased_at.is_some() {
+        let reason = format!("event {id} is erased: there is nothing left to send");
+        return Err(ApiError::Conflict(reason));
     }
     start(&admin, filter, options).await
 }

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 use super::random_id::digest_for;
 use crate::admin::error::ApiError;
 use crate::admin::role::Role;
-use crate::diagnostics::visible::is_terminal_control;
+use crate::diagnostics::is_terminal_control;
 use crate::intake::client_ip::Network;
 
 /// Longest name of a user, in bytes.

@@ -177,11 +177,11 @@ fn stage_parser() -> impl TypedValueParser<Value = StoppedAt> {
     })
 }
 
-fn since(text: &str) -> Result<Timestamp, String> {
+pub(in crate::cli) fn since(text: &str) -> Result<Timestamp, String> {
     time(text, clock::now()).map(|(begin, _)| begin)
 }
 
-fn until(text: &str) -> Result<Timestamp, String> {
+pub(in crate::cli) fn until(text: &str) -> Result<Timestamp, String> {
     time(text, clock::now()).map(|(_, end)| end)
 }
 

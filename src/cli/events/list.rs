@@ -211,6 +211,9 @@ pub(super) fn details(
     let headers = record.event.headers.iter();
     let headers = headers.map(|(name, value)| format!("  {name}: {}\n", one_line(value)));
     text += &part("headers", headers, look);
+    if record.erased_at.is_some() {
+        return text;
+    }
     let payload: Value = serde_json::from_str(&record.event.payload)
         .unwrap_or_else(|_| Value::from(record.event.payload.as_str()));
     text + &part(
@@ -241,6 +244,8 @@ fn facts(
         ("company", line.company.clone()),
         ("received", Some(time(event.received_at))),
         ("imported", event.imported_at().map(one_line)),
+        ("copy of", record.copy_of.map(|id| id.to_string())),
+        ("erased", record.erased_at.map(time)),
         ("next attempt", record.due_at.map(time)),
         ("settled", record.settled_at.map(time)),
         ("mapping", record.mapping.map(|version| mapped_by(version, times))),

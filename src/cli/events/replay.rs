@@ -11,8 +11,8 @@ use crate::cli::output as shown;
 use crate::cli::progress_bar::ProgressBar;
 use crate::clock;
 use crate::store::{
-    Archive, EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, StoreError,
-    run_replay,
+    Archive, EventFilter, MatchCount, PageRequest, ReplayId, ReplayProgress, ReplayRequest, Sqlite,
+    StoreError, run_replay,
 };
 
 #[derive(Debug, clap::Args)]
@@ -65,6 +65,7 @@ pub(super) async fn run(
         let replay = run_and_show(store, id).await?;
         return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
     }
+    refuse_erased(store, &filter).await?;
     if arguments.dry_run {
         let matching = store.count_matching(filter).await?;
         return count(matching, arguments);
@@ -79,6 +80,22 @@ pub(super) async fn run(
         ))
     })?;
     report(&replay.ok_or_else(|| no_replay(id))?, arguments)
+}
+
+/// Fails if one of the ids is that of an erased event.
+async fn refuse_erased(store: &Sqlite, filter: &EventFilter) -> Result<(), CommandError> {
+    if filter.ids.is_empty() {
+        return Ok(());
+    }
+    let page = PageRequest { limit: filter.ids.len(), after: None };
+    let named = store.list(filter.clone(), page).await?;
+    match named.events.iter().find(|event| event.erased_at.is_some()) {
+        None => Ok(()),
+        Some(erased) => Err(CommandError::InvalidInput(format!(
+            "event {} is erased: there is nothing left to send",
+            erased.id
+        ))),
+    }
 }
 
 fn no_replay(id: ReplayId) -> CommandError {

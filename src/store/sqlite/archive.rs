@@ -2,14 +2,18 @@
 
 mod changes;
 mod conditions;
+mod copy;
+mod erase;
 mod folded_text;
 mod ids;
 mod lines;
 mod matching;
+mod mentions;
 mod neighbours;
 mod release;
 pub(super) mod replay;
 mod replay_filter;
+mod scrub;
 mod search;
 pub(super) mod stats;
 mod text_match;
@@ -23,6 +27,8 @@ use rusqlite::Connection;
 
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
+use super::engine::transaction::Transaction;
+use super::inbox;
 use super::mapping_versions;
 use super::rows::events;
 use crate::event::{DigestPrefix, EventId, IdPrefix, SourceName};
@@ -31,6 +37,9 @@ use crate::store::archive::{
     WaitingCount,
 };
 use crate::store::audit::Actor;
+use crate::store::copy::{CopyOutcome, CopyRequest};
+use crate::store::email_address::EmailAddress;
+use crate::store::erasure::{Erasure, ErasureRequest, Mentions};
 use crate::store::error::StoreError;
 use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::mapping_version::{FoundVersion, MappingHistory, VersionCursor};
@@ -199,5 +208,35 @@ impl Archive for Sqlite {
         // Delivery sleeps until the next event is due, and has not counted this one.
         self.notify_work();
         Ok(released)
+    }
+
+    async fn copy(&self, request: CopyRequest) -> Result<CopyOutcome, StoreError> {
+        let permits = inbox::reserve_bytes(self, request.webhook.stored_bytes()).await?;
+        let write = self.writer.write(move |transaction| {
+            let _until_written = &permits;
+            copy::copy(transaction, &request)
+        });
+        let copied = write.await?;
+        self.notify_work();
+        Ok(copied)
+    }
+
+    async fn erase(&self, mut request: ErasureRequest) -> Result<Erasure, StoreError> {
+        self.damage.check()?;
+        let mut outcomes = Vec::with_capacity(request.ids.len());
+        while !request.ids.is_empty() {
+            let step = request.clone();
+            let erase = move |transaction: &Transaction<'_>| erase::erase(transaction, &step);
+            let done = self.writer.write(erase).await?;
+            // At least one: a step has room for the first event, whatever its size.
+            request.ids.drain(..done.len());
+            outcomes.extend(done);
+        }
+        Ok(Erasure { outcomes, log_emptied: scrub::scrub(self).await? })
+    }
+
+    async fn mentions(&self, person: EmailAddress, after: u64) -> Result<Mentions, StoreError> {
+        let find = move |connection: &Connection| mentions::find(connection, &person, after);
+        self.readers.read(Purpose::Search, find).await
     }
 }

@@ -1,5 +1,6 @@
 //! The SQLite store: opening and closing, and the state that its traits share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Instant;
@@ -34,6 +35,7 @@ pub struct Sqlite {
     pub restored: Option<Restored>,
     /// Versions if a newer program wrote the store.
     pub newer: Option<NewerSchema>,
+    pub(super) path: PathBuf,
     pub(super) writer: Writer,
     pub(super) readers: Arc<Readers>,
     pub(super) damage: Arc<Damage>,
@@ -88,13 +90,14 @@ impl Sqlite {
         let newer = newer.map_err(refused)?;
         let damage = Arc::new(Damage::none(database.path()));
         let readers = Arc::new(Readers::new(database.path(), Arc::clone(&damage)));
-        let commits = Commits::default();
+        let (path, commits) = (database.path().to_owned(), Commits::default());
         let shared = (Arc::clone(&readers), Arc::clone(&damage));
         let writer = Writer::start(database, shared, commits.clone())?;
         Ok(Sqlite {
             commits,
             restored: None,
             newer,
+            path,
             writer,
             readers,
             damage,

@@ -11,6 +11,7 @@ pub(super) mod error;
 mod file_names;
 pub mod file_system;
 pub(super) mod files;
+pub(super) mod free_pages;
 pub(super) mod inspection;
 pub(super) mod migrations;
 pub(super) mod open_error;

@@ -72,7 +72,10 @@ impl Inbox for Sqlite {
 }
 
 /// Reserves memory for bodies that wait for their commit, until the permits are dropped.
-async fn reserve_bytes(store: &Sqlite, bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
+pub(super) async fn reserve_bytes(
+    store: &Sqlite,
+    bytes: usize,
+) -> Result<OwnedSemaphorePermit, StoreError> {
     store.damage.check()?;
     // Before the memory: a full disk is answered at once, however many webhooks wait.
     let waiting = (PENDING_KIB_MAX - store.pending_bodies.available_permits()) * 1024;
@@ -97,7 +100,7 @@ async fn probe(store: &Sqlite) -> Result<(), StoreError> {
     timeout(BUSY_TIMEOUT, write).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-fn store_webhook(
+pub(super) fn store_webhook(
     transaction: &Transaction<'_>,
     webhook: &Webhook,
 ) -> Result<StoredEvents, SqliteError> {

@@ -15,7 +15,7 @@ use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
 use super::mapping_versions;
-use super::operations::sessions;
+use super::operations::{audit, sessions};
 use crate::store::error::StoreError;
 use crate::store::maintenance::{Maintenance, Purged};
 use crate::store::mapping_version::MappingTexts;
@@ -51,6 +51,16 @@ impl Maintenance for Sqlite {
     async fn purge_sessions(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.damage.check()?;
         self.writer.write(move |transaction| sessions::purge(transaction, now)).await
+    }
+
+    async fn purge_audit(&self, before: Timestamp) -> Result<bool, StoreError> {
+        self.damage.check()?;
+        let look = move |connection: &Connection| Ok(audit::has_expired(connection, before)?);
+        // Without a commit each minute for nothing.
+        if !self.readers.read(Purpose::Lookup, look).await? {
+            return Ok(false);
+        }
+        self.writer.write(move |transaction| Ok(audit::purge(transaction, before)?)).await
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {

@@ -18,6 +18,7 @@ struct Provocation<'s> {
     operation: &'s Operation,
     held: &'s str,
     queued: &'s str,
+    erased: &'s str,
 }
 
 impl Provocation<'_> {
@@ -56,6 +57,9 @@ impl Provocation<'_> {
             "428" => self.mapping(&path),
             "409" if path.ends_with("/release") => {
                 self.request(&self.path(self.queued, ""), TOKEN).json(&json!({ "arrived": true }))
+            }
+            "409" if path.ends_with("/copy") => {
+                self.request(&self.path(self.erased, ""), TOKEN).json(&json!({ "payload": {} }))
             }
             "409" => self.request(&self.path(self.queued, ""), TOKEN).json(&json!({})),
             "421" => {
@@ -132,8 +136,11 @@ impl Provocation<'_> {
             }
             _ => {
                 let request = self.request(&path, TOKEN);
-                let is_release = path.ends_with("/release");
-                if is_release { request.json(&json!({ "arrived": true })) } else { request }
+                match path.rsplit('/').next() {
+                    Some("release") => request.json(&json!({ "arrived": true })),
+                    Some("copy") => request.json(&json!({ "payload": {} })),
+                    _ => request,
+                }
             }
         }
     }
@@ -144,14 +151,20 @@ async fn every_documented_refusal_is_given_with_its_code() {
     let config =
         "[[admin.tokens]]\nname = \"scraper\"\ntoken = \"env:SCRAPER\"\nrole = \"metrics\"\n";
     let scene = Scene::configured(config, &[("SCRAPER", METRICS_TOKEN)]).await;
-    let [_, _, held, _] = scene.one_of_each().await;
+    let [_, _, held, erased] = scene.one_of_each().await;
+    scene.post(&format!("/api/v1/events/{erased}/erase"), json!({})).await;
     scene.post("/api/v1/sources/form/pause", json!({})).await;
     let queued = scene.webhook(&json!({ "text": "waits" })).await;
     let mut given = 0;
 
     for operation in scene.description().await.operations() {
-        let place =
-            Provocation { scene: &scene, operation: &operation, held: &held, queued: &queued };
+        let place = Provocation {
+            scene: &scene,
+            operation: &operation,
+            held: &held,
+            queued: &queued,
+            erased: &erased,
+        };
         for (status, documented) in operation.description["responses"].as_object().unwrap() {
             assert!(!documented["description"].as_str().unwrap_or_default().is_empty());
             if status == "200" {

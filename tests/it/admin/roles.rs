@@ -6,12 +6,14 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 41] = [
+const ROUTES: [(&str, &str, &str); 45] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
     ("GET", "/api/v1/events/{id}/explain", "read"),
+    ("POST", "/api/v1/events/{id}/copy", "operate"),
+    ("POST", "/api/v1/events/{id}/erase", "everything"),
     ("POST", "/api/v1/events/{id}/release", "operate"),
     ("POST", "/api/v1/events/{id}/replay", "operate"),
     ("POST", "/api/v1/replay", "operate"),
@@ -43,6 +45,7 @@ const ROUTES: [(&str, &str, &str); 41] = [
     ("GET", "/api/v1/mapping.schema.json", "read"),
     ("POST", "/api/v1/draft", "read"),
     ("GET", "/api/v1/stats", "read"),
+    ("GET", "/api/v1/audit", "read"),
     ("POST", "/api/v1/secrets/compare", "everything"),
     ("POST", "/api/v1/echo-keys", "operate"),
     ("GET", "/api/v1/session", "metrics"),
@@ -127,7 +130,8 @@ async fn every_route_states_the_role_that_it_needs() {
         .collect();
     described.sort();
 
-    let mut expected = ROUTES.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())).to_vec();
+    let owned = |(a, b, c): &(&str, &str, &str)| (a.to_string(), b.to_string(), c.to_string());
+    let mut expected: Vec<_> = ROUTES.iter().map(owned).collect();
     expected.sort();
     assert_eq!(described, expected);
 }
@@ -139,6 +143,7 @@ async fn role_that_does_not_suffice_is_403_and_changes_nothing() {
     let body = |path: &str| match path {
         "/api/v1/preview" => json!({ "mapping": MAPPING, "payload": { "text": "Slow" } }),
         "/api/v1/sources/{name}/changes" | "/api/v1/check" => json!({ "mapping": MAPPING }),
+        "/api/v1/events/{id}/copy" => json!({ "payload": {} }),
         "/api/v1/events/{id}/release" => json!({ "arrived": true }),
         "/api/v1/replay" => json!({ "state": "dead" }),
         "/api/v1/sources/{name}/tests" => json!({ "event": dead }),

@@ -1,5 +1,6 @@
 //! `events` and `dead`, run beside a running relay.
 
+mod erased;
 mod ids;
 mod tail;
 

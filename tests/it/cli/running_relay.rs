@@ -240,3 +240,33 @@ async fn token_of_another_relay_is_told() {
     let (_, _, errors) = place.output(&["destinations", "resume"]);
     assert!(errors.contains("ADMIN_TOKEN is not set, and there is no admin-token"), "{errors}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edited_payload_is_sent_as_a_copy() {
+    let savio = MockServer::start().await;
+    answers(&savio, 400).await;
+    let place = Place::new(&savio.uri());
+    let relay = place.relay();
+    let id = post(&relay, "It is slow").await;
+    until(|| place.json(&["events", "show", &id])["state"] == "dead").await;
+    answers(&savio, 201).await;
+    let file = place.folder.path().join("payload.json");
+    std::fs::write(&file, r#"{ "text": "It is quick" }"#).unwrap();
+
+    let copied = place.json(&["events", "copy", &id, file.to_str().unwrap()]);
+
+    let copy = copied["id"].as_str().unwrap();
+    until(|| place.json(&["events", "show", copy])["state"] == "delivered").await;
+    let event = place.json(&["events", "show", copy]);
+    assert_eq!((&event["copy_of"], &event["payload"]["text"]), (&json!(id), &json!("It is quick")));
+    let audited = &place.json(&["audit", "--action", "copy"])["entries"][0];
+    assert_eq!((&audited["via"], &audited["on"]), (&json!("cli"), &json!(format!("event {id}"))));
+    std::fs::write(&file, "{ \"text\": }").unwrap();
+    let (code, _, said) = place.output(&["events", "copy", &id, file.to_str().unwrap()]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(relay.stop().success());
+    std::fs::write(&file, "{}").unwrap();
+    let (code, _, said) = place.output(&["events", "copy", &id, file.to_str().unwrap()]);
+    assert_eq!(code, Some(3));
+    assert!(said.contains("A copy is accepted by the relay"), "{said}");
+}

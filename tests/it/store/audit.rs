@@ -1,10 +1,18 @@
 //! The audit: what people did, page by page and by each filter.
 
+use std::time::Duration;
+
+use savio_relay::event::{Outcome, State};
+use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{
-    Actor, AuditAction, AuditEntry, AuditFilter, AuditPage, AuditVia, PageRequest, Store,
+    Actor, AuditAction, AuditEntry, AuditFilter, AuditPage, AuditVia, EventFilter, HoldDecision,
+    PageRequest, ReplayId, ReplayRequest, Store, run_replay,
 };
 
-use crate::support::store::{TestStore, at};
+use crate::support::store::{
+    TestStore, after, at, attempt, claim_one, plan_and_send, release, settle, step, store_one,
+    webhook,
+};
 
 fn person(name: &str) -> Actor {
     Actor::new(name, AuditVia::Token)
@@ -120,4 +128,80 @@ async fn people_and_actions_are_named_once() {
 
     assert_eq!(names.people, ["ada", "ben"]);
     assert_eq!(names.actions, ["pause", "resume"]);
+}
+
+#[tokio::test]
+async fn entries_are_kept_for_a_year() {
+    let place = TestStore::new();
+    let store = place.open();
+    let year = 365 * 24 * 3600;
+    let old = (0..1200).map(|_| at(-1)).chain([at(0), at(1)]);
+    for time in old {
+        store.record(person("ada").did(AuditAction::Pause, time)).await.unwrap();
+    }
+
+    run_once(&*store, Duration::from_mins(1), at(year)).await.unwrap();
+
+    let left = list(&*store, AuditFilter::default(), 500).await.entries;
+    assert_eq!(left.iter().map(|entry| entry.at).collect::<Vec<_>>(), [at(1), at(0)]);
+}
+
+#[tokio::test]
+async fn replay_is_recorded_with_the_events_that_it_queued() {
+    let place = TestStore::new();
+    let store = place.open();
+    for _ in 0..3 {
+        store_one(&*store, webhook(at(0))).await;
+        let claim = claim_one(&*store, at(0)).await.claim;
+        store.advance(claim, step(settle(State::Dead))).await.unwrap();
+    }
+    let id = ReplayId::new(at(20));
+    let text = Some("no@example.com".to_owned());
+    let filter = EventFilter { states: vec![State::Dead], ..EventFilter::default() };
+    let request =
+        ReplayRequest { id, filter: filter.clone(), interval: Duration::ZERO, begun_at: at(20) };
+    store.start_replay(request.clone(), person("ada")).await.unwrap();
+    run_replay(&*store, id, |_| {}).await.unwrap();
+    store.cancel_replay(id, at(21), person("ben")).await.unwrap();
+    store.cancel_replay(id, at(22), person("ben")).await.unwrap();
+    store.cancel_replay(ReplayId::new(at(0)), at(22), person("ben")).await.unwrap();
+    let searched = EventFilter { text, ..filter };
+    let request =
+        ReplayRequest { id: ReplayId::new(at(30)), filter: searched, begun_at: at(30), ..request };
+    store.start_replay(request, person("ada")).await.unwrap();
+
+    let entries = list(&*store, AuditFilter::default(), 10).await.entries;
+
+    let told: Vec<_> = entries
+        .iter()
+        .map(|it| (it.who.as_str(), it.action.as_str(), it.on.clone().unwrap(), it.count))
+        .collect();
+    let expected = [
+        ("ada", "replay", "dead, a text search".to_owned(), Some(0)),
+        ("ben", "cancel_replay", format!("replay {id}"), Some(3)),
+        ("ada", "replay", "dead".to_owned(), Some(3)),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn release_is_recorded_if_something_was_released() {
+    let place = TestStore::new();
+    let store = place.open();
+    let id = store_one(&*store, webhook(at(0))).await;
+    store.release(release(id, HoldDecision::SendAgain, at(1))).await.unwrap();
+    assert!(list(&*store, AuditFilter::default(), 10).await.entries.is_empty());
+    let claim = claim_one(&*store, at(0)).await.claim;
+    store.advance(claim, plan_and_send(&["slow"])).await.unwrap();
+    store
+        .advance(claim, after(attempt(0, Outcome::Unanswered), settle(State::Held)))
+        .await
+        .unwrap();
+
+    store.release(release(id, HoldDecision::AlreadyArrived, at(2))).await.unwrap();
+
+    let entries = list(&*store, AuditFilter::default(), 10).await.entries;
+    assert_eq!(told(&entries), [("somebody", "release")]);
+    assert_eq!(entries[0].on, Some(format!("event {id}")));
+    assert_eq!(entries[0].detail.as_deref(), Some("it arrived"));
 }

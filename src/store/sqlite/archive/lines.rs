@@ -8,7 +8,7 @@ use crate::store::headline::Headline;
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::mapping_versions::version_of;
 use crate::store::sqlite::rows::columns::{
-    EnumColumn, EventIdColumn, SourceColumn, TimeColumn, text_column,
+    EnumColumn, EventIdColumn, SourceColumn, TimeColumn, text_column, time_of,
 };
 use crate::store::sqlite::rows::expressions::{MAY_REPEAT, SENDING, STAGE};
 use crate::store::sqlite::rows::headlines;
@@ -42,7 +42,7 @@ pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<
     let sql = format!(
         "SELECT id, events.source, type, delivery_id, state, reason, received_at, due_at, left_out,
              (SELECT count(*) FROM attempts WHERE event = events.number), waits_for,
-             {STAGE}, {MAY_REPEAT}, {SENDING}, digest, since
+             {STAGE}, {MAY_REPEAT}, {SENDING}, digest, since, erased_at, copy_of
          FROM events LEFT JOIN mapping_versions AS version ON version.number = mapping
          WHERE events.number = ?1"
     );
@@ -75,6 +75,8 @@ pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<
             waiting_for: None,
             waits_for: row.get(10)?,
             mapping: version_of(row, 14)?,
+            erased_at: time_of(row, 16)?,
+            copy_of: row.get::<_, Option<EventIdColumn>>(17)?.map(|EventIdColumn(id)| id),
         })
     })
 }

@@ -160,16 +160,18 @@ fn queue(
     let (begun_at, interval, mut replayed): (i64, i64, i64) = transaction
         .prepare_cached(sql)?
         .query_row([replay], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let before = replayed;
+    let (before, mut erased) = (replayed, 0);
     for event in events.iter().filter(|event| event.state != State::Queued) {
         let due_at = begun_at.saturating_add(interval.saturating_mul(replayed)).min(DUE_AT_MAX);
         if queue_event(transaction, replay, (event, begun_at, due_at))? {
             replayed += 1;
+        } else if is_erased(transaction, event.cursor.number)? {
+            erased += 1;
         }
     }
     let sql = "UPDATE replays SET matched = matched + ?2, replayed = ?3, waiting = waiting + ?4
                WHERE number = ?1";
-    let changes = params![replay, events.len(), replayed, replayed - before];
+    let changes = params![replay, events.len() - erased, replayed, replayed - before];
     transaction.prepare_cached(sql)?.execute(changes)?;
     let sql = "UPDATE audit SET count = ?2
                WHERE number = (SELECT audit FROM replays WHERE number = ?1)";
@@ -177,10 +179,16 @@ fn queue(
     Ok(())
 }
 
+fn is_erased(connection: &Connection, event: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM events WHERE number = ?1 AND erased_at IS NOT NULL";
+    connection.prepare_cached(sql)?.exists([event])
+}
+
 /// The end of the year 9998 in microseconds. `Timestamp` ends with the year 9999.
 const DUE_AT_MAX: i64 = 253_370_764_799_000_000;
 
-/// Queues the event again, and returns whether it still had the state in which it was found.
+/// Queues the event again, and returns whether it could: it still had the state in which it was found,
+/// and is not erased.
 fn queue_event(
     transaction: &Transaction<'_>,
     replay: i64,
@@ -190,7 +198,7 @@ fn queue_event(
     let sql = "INSERT INTO replayed
                    (event, replay, state, reason, queued_at, tries, settled_at, replayed)
                SELECT number, ?2, state, reason, queued_at, tries, settled_at, replay
-               FROM events WHERE number = ?1 AND state = ?3";
+               FROM events WHERE number = ?1 AND state = ?3 AND erased_at IS NULL";
     let state = event.state.as_str();
     if transaction.prepare_cached(sql)?.execute(params![number, replay, state])? == 0 {
         return Ok(false);

@@ -31,6 +31,8 @@ const PAGE_BYTES: u64 = 4096;
 // last commits, which were answered 202.
 // `fullfsync`: macOS needs it for the same promise, elsewhere it does nothing.
 // `foreign_keys`: what belongs to an event is deleted with it, by ON DELETE CASCADE.
+// `secure_delete`: what is deleted is overwritten where its page is written anyway, so that an erasure
+// has no older copies to look for. It costs no writes.
 // `temp_store`: sorting does not write to a disk that may be full.
 // `mmap_size`: no memory map. If the disk fails, that would end the process instead of the call.
 // `cache_size`: 16 MiB at most, for the writer's connection alone.
@@ -41,6 +43,7 @@ const PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
     PRAGMA foreign_keys = ON;
+    PRAGMA secure_delete = FAST;
     PRAGMA temp_store = MEMORY;
     PRAGMA mmap_size = 0;
     PRAGMA cache_size = -16384;
@@ -185,6 +188,17 @@ impl DatabaseFile {
 fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
     let is_busy = |row: &Row<'_>| row.get(0);
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)
+}
+
+/// Writes all of the log into the database and cuts it to nothing, on a connection of its own. Returns
+/// whether that was possible: a read that began before keeps it.
+pub(crate) fn empty_log(path: &Path) -> rusqlite::Result<bool> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Most of it without the write lock, for which webhooks would wait.
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(!checkpoint(&connection)?)
 }
 
 fn identity(path: &Path) -> Result<FileId, OpenError> {

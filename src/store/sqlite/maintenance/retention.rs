@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use crate::event::State;
 use crate::store::maintenance::Purged;
 use crate::store::sqlite::engine::error::SqliteError;
+use crate::store::sqlite::engine::free_pages;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{EnumColumn, TimeColumn};
 
@@ -13,9 +14,6 @@ use crate::store::sqlite::rows::columns::{EnumColumn, TimeColumn};
 // A step is one commit, for which webhooks wait; its pages go through the write-ahead log.
 const EVENTS_MAX: usize = 100;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Number of pages that one step returns to the disk.
-const PAGES_MAX: i64 = 500;
 
 /// Number of free pages that stay in the file.
 // The next webhooks use them. Returned, they would have to be allocated again.
@@ -27,7 +25,7 @@ pub(super) fn purge(
 ) -> Result<Purged, SqliteError> {
     let (events, is_all) = purge_events(transaction, before)?;
     purge_replays(transaction, before)?;
-    let given_back_all = return_free_pages(transaction)?;
+    let given_back_all = free_pages::give_back(transaction, PAGES_KEPT)?;
     Ok(Purged { events, has_more: !is_all || !given_back_all })
 }
 
@@ -109,24 +107,4 @@ fn purge_replays(connection: &Connection, before: Timestamp) -> Result<(), Sqlit
                    (SELECT number FROM replays WHERE ended AND begun_at < ?1 AND waiting = 0 LIMIT ?2)";
     connection.prepare_cached(sql)?.execute(params![TimeColumn(before), EVENTS_MAX])?;
     Ok(())
-}
-
-/// Returns free pages to the disk, and whether no more can be returned.
-fn return_free_pages(connection: &Connection) -> Result<bool, SqliteError> {
-    let free = free_pages(connection)?;
-    let pages = (free - PAGES_KEPT).clamp(0, PAGES_MAX);
-    if pages == 0 {
-        return Ok(true);
-    }
-    let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
-    let mut rows = vacuum.query([])?;
-    // Each row that is stepped over frees one page: `execute` would stop after the first.
-    while rows.next()?.is_some() {}
-    let left = free_pages(connection)?;
-    // Equal: the file has no incremental vacuum, as one made by other means.
-    Ok(left <= PAGES_KEPT || left == free)
-}
-
-fn free_pages(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "freelist_count", |row| row.get(0))
 }

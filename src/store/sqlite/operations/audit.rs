@@ -11,6 +11,9 @@ use crate::store::sqlite::rows::columns::{ShownColumn, TimeColumn};
 
 const LIMIT_MAX: usize = 500;
 
+/// Number of entries that one step deletes: one commit, for which webhooks wait.
+const PURGED_MAX: usize = 500;
+
 /// Number of people and of actions that are named as filters.
 const NAMES_MAX: usize = 200;
 
@@ -97,6 +100,21 @@ fn entry_from_row(row: &Row<'_>) -> rusqlite::Result<(Cursor, AuditEntry)> {
         digest_after: optional(9)?,
     };
     Ok((Cursor { received_at: at, number: row.get(1)? }, entry))
+}
+
+/// Returns whether there are entries from before this time.
+pub(crate) fn has_expired(connection: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM audit INDEXED BY audit_listed WHERE at < ?1";
+    connection.prepare_cached(sql)?.exists([TimeColumn(before)])
+}
+
+/// Deletes entries from before this time, and returns whether there are more.
+pub(crate) fn purge(connection: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+    let sql = "DELETE FROM audit WHERE number IN
+                   (SELECT number FROM audit INDEXED BY audit_listed WHERE at < ?1 LIMIT ?2)";
+    let deleted =
+        connection.prepare_cached(sql)?.execute(params![TimeColumn(before), PURGED_MAX])?;
+    Ok(deleted == PURGED_MAX)
 }
 
 pub(super) fn names(connection: &Connection) -> rusqlite::Result<AuditNames> {

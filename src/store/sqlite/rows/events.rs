@@ -19,16 +19,17 @@ use crate::store::sqlite::mapping_versions::version_of;
 use crate::store::stopped_at::StoppedAt;
 
 // The first seven columns are an `Event`, in the order in which `event_from_row` reads them. The payload
-// is cut out as bytes: `substr` counts characters in a text, and the range counts bytes.
+// is cut out as bytes: `substr` counts characters in a text, and the range counts bytes. Of nothing, as an
+// erased event has it, it makes null.
 const COLUMNS: &str = "
     events.id, events.source, events.type, events.delivery_id, webhook.received_at, webhook.headers,
-    substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
-        events.payload_start + 1, events.payload_end - events.payload_start),
+    coalesce(substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
+        events.payload_start + 1, events.payload_end - events.payload_start), x''),
     events.number, events.state, events.reason, events.due_at, events.settled_at, events.notes,
     events.queued_at, events.tries, events.replay,
     (SELECT deaths FROM suspects WHERE suspects.event = events.number),
     events.decoding_notes, events.left_out, events.may_repeat, events.waits_for, version.digest,
-    version.since";
+    version.since, events.erased_at, events.copy_of";
 
 const TABLES: &str = "events JOIN webhooks AS webhook ON webhook.number = events.webhook
     LEFT JOIN mapping_versions AS version ON version.number = events.mapping";
@@ -72,9 +73,11 @@ pub(crate) fn payloads(
             let crashes: Option<u32> = row.get(16)?;
             // Delivery maps such an event alone and counts its crashes; nobody else should try.
             let is_suspect = "it may have ended the process while it was mapped".to_owned();
-            match crashes {
-                Some(_) => Ok(Err(is_suspect)),
-                None => event_from_row(row).map(Ok),
+            let erased_at: Option<TimeColumn> = row.get(23)?;
+            match (crashes, erased_at) {
+                (_, Some(_)) => Ok(Err("its data was erased".to_owned())),
+                (Some(_), None) => Ok(Err(is_suspect)),
+                (None, None) => event_from_row(row).map(Ok),
             }
         });
         let event = match found.optional() {
@@ -208,7 +211,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
     let SourceColumn(source) = row.get(1)?;
     let TimeColumn(received_at) = row.get(4)?;
     let EnumColumn(state) = row.get(8)?;
-    let stopped_at: Option<EnumColumn<StoppedAt>> = row.get(23)?;
+    let stopped_at: Option<EnumColumn<StoppedAt>> = row.get(25)?;
     let mut missing = Vec::new();
     let unread = &mut missing;
     let event = Event {
@@ -237,9 +240,11 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         attempts: Vec::new(),
         notes,
         left_out: readable("names of fields left out", json_column(row, 18), unread)?,
-        may_repeat: row.get(24)?,
+        may_repeat: row.get(26)?,
         arrival: readable("arrival", arrival_from_row(row), unread)?,
-        body_bytes: row.get(26)?,
+        body_bytes: row.get(28)?,
+        erased_at: time_of(row, 23)?,
+        copy_of: row.get::<_, Option<EventIdColumn>>(24)?.map(|EventIdColumn(id)| id),
     };
     record.notes.extend(missing);
     Ok(record)
@@ -247,7 +252,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
 
 fn arrival_from_row(row: &Row<'_>) -> rusqlite::Result<Arrival> {
     // An older program stores none.
-    let arrival: Option<JsonColumn<StoredArrival<'static>>> = row.get(25)?;
+    let arrival: Option<JsonColumn<StoredArrival<'static>>> = row.get(27)?;
     Ok(arrival.map(|JsonColumn(arrival)| arrival.into_arrival()).unwrap_or_default())
 }
 

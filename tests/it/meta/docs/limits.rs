@@ -189,16 +189,33 @@ fn search_limits() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn audit_limits() -> Vec<(&'static str, String)> {
+    let count_of = |path, name| count(number(path, name));
+    vec![
+        (
+            "events, or actions of the audit, on a page of the admin API",
+            count_of("src/admin/", "LIMIT_MAX"),
+        ),
+        (
+            "days for which it is kept what people did",
+            count_of("store/maintenance", "AUDIT_KEPT_DAYS"),
+        ),
+        (
+            "people that the audit names to filter by",
+            count_of("store/sqlite/operations/", "NAMES_MAX"),
+        ),
+        ("characters of a name in the audit", count_of("store/audit", "WHO_CHARS_MAX")),
+        ("characters of what an action was on", count_of("store/audit", "TARGET_CHARS_MAX")),
+        ("characters of the detail of an action", count_of("store/audit", "DETAIL_CHARS_MAX")),
+    ]
+}
+
 fn admin_limits() -> Vec<(&'static str, String)> {
     let bytes_of = |path, name| bytes(number(path, name));
     let count_of = |path, name| count(number(path, name));
-    let failures = |name| constant("admin/logins/failures", name);
-    assert!(failures("OF_ONE").contains("count: 5, period: Duration::from_secs(10)"));
-    assert!(failures("ALL").contains("count: 5, period: Duration::from_secs(1)"));
     vec![
         ("body of a request to the admin API", bytes_of("src/admin/", "BYTES_MAX")),
         ("time for the body of a request to the admin API", duration("src/admin/", "TIME_MAX")),
-        ("events on a page of the admin API", count_of("src/admin/", "LIMIT_MAX")),
         (
             "events that `diff` or the API compares at most",
             count_of("src/comparison.rs", "EVENTS_MAX"),
@@ -222,6 +239,28 @@ fn admin_limits() -> Vec<(&'static str, String)> {
             format!("{}, and those that events name", count_of("store/", "VERSIONS_KEPT")),
         ),
         (
+            "mapping texts that the admin API checks at a time",
+            count_of("admin/text_checks", "CHECKS_MAX"),
+        ),
+        (
+            "changes of mapping files that wait for each other",
+            count_of("admin/mapping_changes", "WAITING_MAX"),
+        ),
+        (
+            "time after which no further test of a saved mapping begins",
+            duration("admin/mapping_text", "TESTS_TIME_MAX"),
+        ),
+        ("secret that is set by the admin API", bytes_of("src/admin/", "SECRET_BYTES_MAX")),
+    ]
+}
+
+fn login_limits() -> Vec<(&'static str, String)> {
+    let count_of = |path, name| count(number(path, name));
+    let failures = |name| constant("admin/logins/failures", name);
+    assert!(failures("OF_ONE").contains("count: 5, period: Duration::from_secs(10)"));
+    assert!(failures("ALL").contains("count: 5, period: Duration::from_secs(1)"));
+    vec![
+        (
             "time for which a session at the admin address lasts",
             duration("admin/logins/sessions", "LASTS"),
         ),
@@ -236,19 +275,6 @@ fn admin_limits() -> Vec<(&'static str, String)> {
         ("failed logins of one client, and in all", "5 in 10 s, and 5 a second".to_owned()),
         ("time for which a login link is valid", duration("admin/logins/links", "VALID_FOR")),
         ("login links at a time", count_of("admin/logins/", "LINKS_MAX")),
-        (
-            "mapping texts that the admin API checks at a time",
-            count_of("admin/text_checks", "CHECKS_MAX"),
-        ),
-        (
-            "changes of mapping files that wait for each other",
-            count_of("admin/mapping_changes", "WAITING_MAX"),
-        ),
-        (
-            "time after which no further test of a saved mapping begins",
-            duration("admin/mapping_text", "TESTS_TIME_MAX"),
-        ),
-        ("secret that is set by the admin API", bytes_of("src/admin/", "SECRET_BYTES_MAX")),
     ]
 }
 
@@ -281,7 +307,15 @@ fn other_limits() -> Vec<(&'static str, String)> {
 fn documented_limits_are_those_of_the_code() {
     let page = read("docs/limits.md");
     let mut documented = BTreeMap::new();
-    let all = [intake_limits(), mapping_limits(), search_limits(), admin_limits(), other_limits()];
+    let all = [
+        intake_limits(),
+        mapping_limits(),
+        search_limits(),
+        audit_limits(),
+        admin_limits(),
+        login_limits(),
+        other_limits(),
+    ];
     let mut of_code: BTreeMap<String, String> =
         all.into_iter().flatten().map(|(limit, value)| (limit.to_owned(), value)).collect();
     let mut is_limits = false;

@@ -1,0 +1,178 @@
+//! E-mail addresses, and where they occur in texts.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest address (RFC 5321, section 4.5.3.1).
+const BYTES_MAX: usize = 254;
+
+/// Number of times that a text is decoded. JSON in JSON in JSON is as deep as senders go.
+const DECODINGS_MAX: usize = 3;
+
+/// An e-mail address. Its case does not matter.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EmailAddress {
+    text: String,
+    /// Position of its last `@`.
+    at: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is no e-mail address: write one such as ada@example.com")]
+pub struct InvalidEmailAddress;
+
+impl FromStr for EmailAddress {
+    type Err = InvalidEmailAddress;
+
+    fn from_str(text: &str) -> Result<EmailAddress, InvalidEmailAddress> {
+        let text = text.trim();
+        let at = text.rfind('@').ok_or(InvalidEmailAddress)?;
+        let has_parts = at > 0 && at + 1 < text.len();
+        let has_other = text.chars().any(|it| it.is_whitespace() || it.is_control());
+        if !has_parts || has_other || text.len() > BYTES_MAX {
+            return Err(InvalidEmailAddress);
+        }
+        Ok(EmailAddress { text: text.to_owned(), at })
+    }
+}
+
+// Not the address: it must not reach a log.
+impl fmt::Debug for EmailAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("EmailAddress(***)")
+    }
+}
+
+impl EmailAddress {
+    /// Returns whether the text names the address, whole and not as a part of a longer one: as it is,
+    /// in a string of JSON or in a URL.
+    pub fn is_in(&self, text: &str) -> bool {
+        let mut text = Cow::Borrowed(text);
+        for _ in 0..DECODINGS_MAX {
+            if self.is_written_in(&text) {
+                return true;
+            }
+            let Some(decoded) = decoded(&text) else { return false };
+            text = Cow::Owned(decoded);
+        }
+        self.is_written_in(&text)
+    }
+
+    fn is_written_in(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        memchr::memchr_iter(b'@', text).any(|at| {
+            let Some(begin) = at.checked_sub(self.at) else { return false };
+            let end = begin + self.text.len();
+            let found = text.get(begin..end);
+            found.is_some_and(|it| it.eq_ignore_ascii_case(self.text.as_bytes()))
+                && !continues_before(&text[..begin])
+                && !continues_after(&text[end..])
+        })
+    }
+}
+
+/// Returns whether an address that begins here would begin earlier.
+fn continues_before(before: &[u8]) -> bool {
+    // Above 127: letters of other scripts, which an address may have.
+    before.last().is_some_and(|it| {
+        it.is_ascii_alphanumeric() || b"!#$%&*+-./^_`{|}~".contains(it) || *it > 127
+    })
+}
+
+/// Returns whether an address that ends here would end later.
+fn continues_after(after: &[u8]) -> bool {
+    let is_letter = |it: &u8| it.is_ascii_alphanumeric() || *it == b'-' || *it > 127;
+    match after {
+        // The full stop of a sentence does not belong to it.
+        [b'.', next, ..] | [next, ..] => is_letter(next),
+        [] => false,
+    }
+}
+
+/// Undoes the escapes of JSON strings and those of URLs; none if there are none.
+fn decoded(text: &str) -> Option<String> {
+    if !text.contains('\\') && !text.contains("%40") {
+        return None;
+    }
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '%']) {
+        let (before, from) = rest.split_at(at);
+        decoded.push_str(before);
+        let (one, length) = escape(from);
+        decoded.push(one);
+        rest = &from[length..];
+    }
+    decoded.push_str(rest);
+    Some(decoded)
+}
+
+/// Returns the character of the escape with which the text begins, and the escape's length.
+fn escape(text: &str) -> (char, usize) {
+    let hex = |range| {
+        let digits = text.get(range).filter(|it: &&str| it.bytes().all(|b| b.is_ascii_hexdigit()));
+        digits.and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    };
+    let bytes = text.as_bytes();
+    match (bytes.first(), bytes.get(1)) {
+        (Some(b'\\'), Some(b'u')) => match hex(2..6) {
+            // Half of a pair is no character of an address.
+            Some(code) => (char::from_u32(code).unwrap_or(' '), 6),
+            None => (' ', 1),
+        },
+        (Some(b'\\'), Some(b'n' | b'r' | b't' | b'b' | b'f')) => (' ', 2),
+        (Some(b'\\'), Some(next)) if next.is_ascii() => (char::from(*next), 2),
+        (Some(b'%'), Some(_)) => match hex(1..3).filter(|code| *code < 128) {
+            Some(code) => (char::from_u32(code).unwrap_or('%'), 3),
+            None => ('%', 1),
+        },
+        (Some(b'%'), None) => ('%', 1),
+        (Some(_) | None, _) => (' ', 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_is_found_whole_in_each_way_of_writing() {
+        let ada: EmailAddress = "Ada+x@Example.com".parse().unwrap();
+        for text in [
+            "ada+x@example.com",
+            "From <ADA+X@EXAMPLE.COM>, and others",
+            "write to ada+x@example.com.",
+            r#"{"text":"mail:\nada+x@example.com\tthanks"}"#,
+            r#"{"email":"ada\u002Bx\u0040example.com"}"#,
+            r#"{"json":"{\"text\":\"a\\nada+x@example.com\"}"}"#,
+            "https://example.com/?email=ada%2Bx%40example.com&a=100%",
+            "mailto:ada+x@example.com",
+        ] {
+            assert!(ada.is_in(text), "{text}");
+        }
+        for text in [
+            "nada+x@example.com",
+            "ada@example.com",
+            "ada+x@example.com.au",
+            "ada+x@example.community",
+            "ada+x@example.com-x",
+            "x.ada+x@example.com",
+            "\\",
+            "%",
+            "%40",
+            "@",
+            "",
+        ] {
+            assert!(!ada.is_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for bad in ["", "ada", "@example.com", "ada@", "ada @example.com", "a@b\n@c"] {
+            assert_eq!(bad.parse::<EmailAddress>(), Err(InvalidEmailAddress), "{bad:?}");
+        }
+        assert!(format!("{}@example.com", "a".repeat(250)).parse::<EmailAddress>().is_err());
+    }
+}
