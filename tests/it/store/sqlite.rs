@@ -160,7 +160,8 @@ async fn webhook_body_is_stored_once() {
     drop(store);
 
     let bytes = fs::metadata(&place.settings().path).unwrap().len();
-    assert!((1_000_000..1_200_000).contains(&bytes), "{bytes}");
+    // Beside the body there are the rows, and a page for each table and index.
+    assert!((1_000_000..1_500_000).contains(&bytes), "{bytes}");
 }
 
 /// Polls the future once: the store has the webhook, and cannot commit it while another program
