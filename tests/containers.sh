@@ -71,9 +71,9 @@ need_only_program() {
     export PATH=$tools:$PATH
     command -v "${path##*/}" >/dev/null && return
     say "takes ${path##*/} out of the package $package"
-    extract_packages "$work/$package" "$package"
+    extract_packages "$work/extracted/$package" "$package"
     mkdir -p "$tools"
-    cp "$work/$package/$path" "$tools/"
+    cp "$work/extracted/$package/$path" "$tools/"
 }
 
 # Makes a program of PyPI available, in the version that is known to work.

@@ -44,13 +44,13 @@ const MIGRATIONS: [Migration; 23] = [
     breaking(include_str!("../../../../migrations/sqlite/0014_bundled.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0015_may_repeat.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0016_schema_version.sql")),
-    adding(16, include_str!("../../../../migrations/sqlite/0017_headlines.sql")),
-    adding(16, include_str!("../../../../migrations/sqlite/0018_audit.sql")),
-    adding(16, include_str!("../../../../migrations/sqlite/0019_mapping_versions.sql")),
-    adding(16, include_str!("../../../../migrations/sqlite/0020_sessions.sql")),
-    adding(16, include_str!("../../../../migrations/sqlite/0021_filters.sql")),
-    adding(16, include_str!("../../../../migrations/sqlite/0022_arrivals.sql")),
-    adding(16, include_str!("../../../../migrations/sqlite/0023_erased_and_copied.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0017_headlines.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0018_audit.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0019_mapping_versions.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0020_sessions.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0021_filters.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0022_arrivals.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0023_erased_and_copied.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.
