@@ -156,9 +156,12 @@ mod tests {
 
     #[test]
     fn migrations_since_the_sixteenth_leave_the_store_to_the_release_before() {
+        let mut oldest = 15;
         for (number, migration) in (1..).zip(&MIGRATIONS).skip(15) {
             // The programs of version 15 write all columns of `counts` without their names.
-            let oldest = if number == 16 { 15 } else { 16 };
+            if migration.sql.contains("ALTER TABLE counts") {
+                oldest = oldest.max(16);
+            }
             let readable_from = migration.readable_from.expect("it only adds");
             assert!((oldest..number).contains(&readable_from), "migration {number}");
         }
