@@ -15,10 +15,12 @@ mod headline;
 mod mapping_version;
 mod arrival;
 mod inbox;
+mod issue;
 mod queue;
 mod archive;
 mod operations;
 pub mod maintenance;
+mod monitoring;
 mod session;
 pub mod sqlite;
 
@@ -41,11 +43,16 @@ pub use filter::{
 };
 pub use headline::Headline;
 pub use inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
+pub use issue::{
+    CLOSED_ISSUES_MAX, Issue, IssueFilter, IssueId, IssueKind, IssuePage, IssuePlace, IssueState,
+    IssueStep, IssueWords, Mute, MuteOutcome, MuteRequest, OPEN_ISSUES_MAX, STEPS_MAX,
+};
 pub use maintenance::{Maintenance, Purged, run_replay};
 pub use mapping_version::{
     FoundVersion, InvalidVersionCursor, MappingHistory, MappingHistoryEntry, MappingText,
     MappingTexts, MappingVersion, VERSIONS_KEPT, VersionCursor,
 };
+pub use monitoring::Monitoring;
 pub use operations::{Operations, SESSIONS_MAX, SESSIONS_OF_ONE_MAX};
 pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{
@@ -64,7 +71,7 @@ pub use stopped_at::StoppedAt;
 /// loss. Times are stored to the microsecond.
 // Split by its readers, so that intake, which has an `Inbox`, cannot claim or settle events.
 #[async_trait]
-pub trait Store: Inbox + Queue + Archive + Maintenance + Operations {
+pub trait Store: Inbox + Queue + Archive + Maintenance + Operations + Monitoring {
     /// Completes pending writes and closes the database; later writes fail.
     async fn close(&self);
 }

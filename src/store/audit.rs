@@ -55,6 +55,8 @@ pub enum AuditAction {
     AddSource,
     SetSecret,
     TestSource,
+    MuteIssue,
+    UnmuteIssue,
 }
 
 impl AuditVia {
@@ -69,7 +71,7 @@ impl AuditVia {
 }
 
 impl AuditAction {
-    pub const ALL: [AuditAction; 19] = [
+    pub const ALL: [AuditAction; 21] = [
         AuditAction::Replay,
         AuditAction::CancelReplay,
         AuditAction::Release,
@@ -89,6 +91,8 @@ impl AuditAction {
         AuditAction::AddSource,
         AuditAction::SetSecret,
         AuditAction::TestSource,
+        AuditAction::MuteIssue,
+        AuditAction::UnmuteIssue,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -112,6 +116,8 @@ impl AuditAction {
             AuditAction::AddSource => "add_source",
             AuditAction::SetSecret => "set_secret",
             AuditAction::TestSource => "test_source",
+            AuditAction::MuteIssue => "mute_issue",
+            AuditAction::UnmuteIssue => "unmute_issue",
         }
     }
 }

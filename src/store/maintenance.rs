@@ -34,6 +34,10 @@ pub trait Maintenance: Send + Sync {
     /// more.
     async fn purge_audit(&self, before: Timestamp) -> Result<bool, StoreError>;
 
+    /// Purges a small batch of issues that were closed before this time, or that are too many, and
+    /// returns whether there may be more.
+    async fn purge_issues(&self, closed_before: Timestamp) -> Result<bool, StoreError>;
+
     /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
     /// million events take a third of a second, during which others can write.
     async fn recount(&self) -> Result<usize, StoreError>;
@@ -69,6 +73,9 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// Days for which it is kept what people did: longer than events, since a question about a mapping or
 /// a person comes after months.
 const AUDIT_KEPT_DAYS: i64 = 365;
+
+/// Days for which closed issues are kept.
+const ISSUES_KEPT_DAYS: i64 = 90;
 
 /// Pause after each step of purging, as a multiple of the time that it took.
 // Nobody waits for purging, so it takes a fifth of the writer's time, and a replay a half.
@@ -141,13 +148,17 @@ pub async fn run_once(
     if events > 0 {
         info!(events, "purged events that settled before {before}");
     }
-    let before = now
-        .saturating_sub(SignedDuration::from_hours(24 * AUDIT_KEPT_DAYS))
-        .unwrap_or(Timestamp::MIN);
-    while store.purge_audit(before).await? {
+    while store.purge_audit(days_before(now, AUDIT_KEPT_DAYS)).await? {
+        sleep(PURGE_PAUSE_MIN).await;
+    }
+    while store.purge_issues(days_before(now, ISSUES_KEPT_DAYS)).await? {
         sleep(PURGE_PAUSE_MIN).await;
     }
     Ok(())
+}
+
+fn days_before(now: Timestamp, days: i64) -> Timestamp {
+    now.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN)
 }
 
 /// Executes a replay or its cancellation, and passes its progress to `report` after each step. Two

@@ -7,6 +7,7 @@ pub mod engine;
 mod inbox;
 mod maintenance;
 mod mapping_versions;
+mod monitoring;
 mod operations;
 mod queue;
 mod rows;

@@ -8,6 +8,7 @@ mod erasure;
 mod files;
 mod filters;
 mod headlines;
+mod issues;
 mod list;
 mod mapping_versions;
 mod replay;

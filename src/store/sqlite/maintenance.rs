@@ -15,6 +15,7 @@ use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
 use super::mapping_versions;
+use super::monitoring::issues;
 use super::operations::{audit, sessions};
 use crate::store::error::StoreError;
 use crate::store::maintenance::{Maintenance, Purged};
@@ -61,6 +62,20 @@ impl Maintenance for Sqlite {
             return Ok(false);
         }
         self.writer.write(move |transaction| Ok(audit::purge(transaction, before)?)).await
+    }
+
+    async fn purge_issues(&self, closed_before: Timestamp) -> Result<bool, StoreError> {
+        self.damage.check()?;
+        let look =
+            move |connection: &Connection| Ok(issues::has_expired(connection, closed_before)?);
+        // Without a commit each minute for nothing.
+        if !self.readers.read(Purpose::Lookup, look).await? {
+            return Ok(false);
+        }
+        self.writer
+            .write(move |transaction| Ok(issues::purge(transaction, closed_before)?))
+            .await?;
+        Ok(true)
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {

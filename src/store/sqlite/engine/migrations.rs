@@ -27,7 +27,7 @@ const fn adding(readable_from: usize, sql: &'static str) -> Migration {
 
 /// The n-th migrates a database to version n. From the 16th on they only add, so that one release
 /// of downgrade works.
-const MIGRATIONS: [Migration; 23] = [
+const MIGRATIONS: [Migration; 24] = [
     breaking(include_str!("../../../../migrations/sqlite/0001_events.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0002_gates.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0003_replays.sql")),
@@ -51,6 +51,7 @@ const MIGRATIONS: [Migration; 23] = [
     adding(15, include_str!("../../../../migrations/sqlite/0021_filters.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0022_arrivals.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0023_erased_and_copied.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0024_issues.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.
