@@ -54,7 +54,7 @@ fn mapping(text: &str) -> Arc<Mapping> {
 
 async fn compare(store: &Sqlite, pair: MappingPair, limit: usize) -> Result<ChangeCounts, Failure> {
     let (memory, threads) = (Arc::new(ParseMemory::new(MEMORY)), ComparisonThreads::default());
-    let turn = threads.begin(&Arc::from("benchmark"));
+    let turn = threads.begin("benchmark".into());
     let events = (EventFilter::default(), limit, None);
     let mut walk = Walk::new(store, pair, events, (&memory, &threads, turn));
     let mut counts = ChangeCounts::default();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
 use super::error::ApiError;
@@ -47,6 +48,16 @@ impl ApiCaller {
     /// Returns the audit's entry of an action of this caller, for [`record`](super::record::record).
     pub(super) fn did(&self, action: AuditAction) -> NewAuditEntry {
         self.actor.did(action, clock::now())
+    }
+
+    /// Returns what tells this caller from others, of whom each may have work of a kind done once at a
+    /// time: the session, or who it is.
+    // Not the name alone: several people may have logged in by links, or by one token.
+    pub(super) fn key(&self) -> Arc<str> {
+        match &self.session {
+            Some(session) => HEXLOWER.encode(&session.digest.0).into(),
+            None => self.to_string().into(),
+        }
     }
 
     /// Fails if the role does not suffice.

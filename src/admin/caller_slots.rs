@@ -13,7 +13,7 @@ use super::error::ApiError;
 /// Longest wait for the caller's work before.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// One slot for each caller, by its name.
+/// One slot for each caller, by its key.
 #[derive(Debug, Default)]
 pub struct CallerSlots(Mutex<HashMap<Arc<str>, Weak<Semaphore>>>);
 
@@ -27,7 +27,7 @@ pub(super) struct CallerSlot {
 
 impl CallerSlots {
     /// Waits until no earlier work of the caller is done any more, for a short time.
-    pub(super) async fn acquire(&self, caller: &Arc<str>) -> Result<CallerSlot, ApiError> {
+    pub(super) async fn acquire(&self, caller: Arc<str>) -> Result<CallerSlot, ApiError> {
         let slot = self.slot(caller);
         if let Ok(Ok(permit)) = timeout(WAIT_MAX, Arc::clone(&slot).acquire_owned()).await {
             return Ok(CallerSlot { _permit: permit, _slot: slot });
@@ -37,14 +37,14 @@ impl CallerSlots {
         Err(ApiError::Unavailable(reason.to_owned()))
     }
 
-    fn slot(&self, name: &Arc<str>) -> Arc<Semaphore> {
+    fn slot(&self, key: Arc<str>) -> Arc<Semaphore> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| slot.strong_count() > 0);
-        if let Some(slot) = slots.get(name).and_then(Weak::upgrade) {
+        if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             return slot;
         }
         let slot = Arc::new(Semaphore::new(1));
-        slots.insert(Arc::clone(name), Arc::downgrade(&slot));
+        slots.insert(key, Arc::downgrade(&slot));
         slot
     }
 }

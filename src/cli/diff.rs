@@ -100,7 +100,7 @@ async fn compare(
     let old = mapping(&source, &Document { name, text })?;
     let not_compared = comparison::not_compared(&old, &new);
     let threads = ComparisonThreads::default();
-    let turn = threads.begin(&Arc::from("diff"));
+    let turn = threads.begin("diff".into());
     let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
     let pair = MappingPair { old: old.mapping, new: new.mapping };
     let events = (which.filter(source), limit, None);

@@ -1,4 +1,4 @@
-//! Bounds what comparisons take from the machine: threads, and one comparison for each person.
+//! Bounds what comparisons take from the machine: threads, and one comparison for each caller.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -19,15 +19,15 @@ pub struct ComparisonThreads {
 #[derive(Debug, Default)]
 struct Running {
     last: u64,
-    /// The comparison of each person, with its number.
-    by_person: BTreeMap<Arc<str>, (u64, CancellationToken)>,
+    /// The comparison of each caller, with its number.
+    by_caller: BTreeMap<Arc<str>, (u64, CancellationToken)>,
 }
 
-/// A comparison that a person runs, until it is dropped or the same person begins another.
+/// A comparison that a caller runs, until it is dropped or the same caller begins another.
 #[derive(Debug)]
 pub struct ComparisonTurn {
     running: Arc<Mutex<Running>>,
-    person: Arc<str>,
+    caller: Arc<str>,
     number: u64,
     pub(super) ended: CancellationToken,
 }
@@ -41,22 +41,17 @@ impl Default for ComparisonThreads {
 }
 
 impl ComparisonThreads {
-    /// Begins a comparison, and ends the one that this person has begun before.
-    pub fn begin(&self, person: &Arc<str>) -> ComparisonTurn {
+    /// Begins a comparison, and ends the one that this caller has begun before.
+    pub fn begin(&self, caller: Arc<str>) -> ComparisonTurn {
         let ended = CancellationToken::new();
         let mut running = lock(&self.running);
         running.last += 1;
         let number = running.last;
         let entry = (number, ended.clone());
-        if let Some((_, older)) = running.by_person.insert(Arc::clone(person), entry) {
+        if let Some((_, older)) = running.by_caller.insert(Arc::clone(&caller), entry) {
             older.cancel();
         }
-        ComparisonTurn {
-            running: Arc::clone(&self.running),
-            person: Arc::clone(person),
-            number,
-            ended,
-        }
+        ComparisonTurn { running: Arc::clone(&self.running), caller, number, ended }
     }
 }
 
@@ -65,8 +60,8 @@ impl Drop for ComparisonTurn {
         // Whoever asked has left, or has the answer: the thread stops after the event it is at.
         self.ended.cancel();
         let mut running = lock(&self.running);
-        if running.by_person.get(&self.person).is_some_and(|(number, _)| *number == self.number) {
-            running.by_person.remove(&self.person);
+        if running.by_caller.get(&self.caller).is_some_and(|(number, _)| *number == self.number) {
+            running.by_caller.remove(&self.caller);
         }
     }
 }
@@ -80,13 +75,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn newer_comparison_of_the_same_person_ends_the_older() {
+    fn newer_comparison_of_the_same_caller_ends_the_older() {
         let threads = ComparisonThreads::default();
-        let (ada, grace): (Arc<str>, Arc<str>) = ("ada".into(), "grace".into());
-        let first = threads.begin(&ada);
-        let other = threads.begin(&grace);
+        let first = threads.begin("ada".into());
+        let other = threads.begin("grace".into());
 
-        let second = threads.begin(&ada);
+        let second = threads.begin("ada".into());
 
         assert!(first.ended.is_cancelled());
         assert!(!second.ended.is_cancelled() && !other.ended.is_cancelled());
@@ -95,6 +89,6 @@ mod tests {
         let ended = second.ended.clone();
         drop(second);
         assert!(ended.is_cancelled());
-        assert_eq!(lock(&threads.running).by_person.len(), 1, "nothing stays of those that ended");
+        assert_eq!(lock(&threads.running).by_caller.len(), 1, "nothing stays of those that ended");
     }
 }

@@ -69,8 +69,8 @@ pub enum ComparisonError {
     Store(#[from] StoreError),
     #[error("not enough memory to parse the payloads now: try again in a few seconds")]
     NoMemory,
-    /// The same person has begun another one.
-    #[error("a newer comparison by the same token has ended this one")]
+    /// The same caller has begun another one.
+    #[error("a newer comparison in the same session, or with the same token, has ended this one")]
     Replaced,
     #[error("the comparison failed: this is a bug of the relay")]
     Failed,
@@ -86,6 +86,8 @@ pub struct Walk<'s> {
     turn: ComparisonTurn,
     /// Number of events that are still to be listed.
     left: usize,
+    /// Where the comparison goes on; none at its begin.
+    reached: Option<Cursor>,
     /// Where the next list begins; none at the end.
     after: Option<Cursor>,
     has_more: bool,
@@ -118,13 +120,15 @@ impl<'s> Walk<'s> {
             threads: Arc::clone(&threads.threads),
             turn,
             left: limit,
+            reached: after,
             after,
             has_more: true,
             listed: VecDeque::new(),
         }
     }
 
-    /// Compares the next events; none at the end.
+    /// Compares the next events; none at the end. It returns an empty list for a search that has found
+    /// nothing for a second: its caller knows how long it may take.
     pub async fn next(&mut self) -> Result<Option<Vec<ComparedEvent>>, ComparisonError> {
         loop {
             if self.turn.ended.is_cancelled() {
@@ -135,7 +139,9 @@ impl<'s> Walk<'s> {
                     return Ok(None);
                 }
                 self.list().await?;
-                continue;
+                if self.listed.is_empty() {
+                    return Ok(Some(Vec::new()));
+                }
             }
             let compared = self.slice().await?;
             // Empty if the events were purged since they were listed.
@@ -150,6 +156,11 @@ impl<'s> Walk<'s> {
         !self.listed.is_empty() || (self.left > 0 && self.has_more)
     }
 
+    /// Returns the position after which the next events are; none at the begin.
+    pub fn reached(&self) -> Option<Cursor> {
+        self.reached
+    }
+
     async fn list(&mut self) -> Result<(), ComparisonError> {
         let page = PageRequest { limit: self.left.min(LISTED), after: self.after };
         let page = self.store.list(self.filter.clone(), page).await?;
@@ -158,6 +169,9 @@ impl<'s> Walk<'s> {
         self.has_more = page.next.is_some();
         self.after = page.next;
         self.listed = page.events.into();
+        if self.listed.is_empty() {
+            self.reached = self.after.or(self.reached);
+        }
         Ok(())
     }
 
@@ -192,6 +206,7 @@ impl<'s> Walk<'s> {
         let mut changes = changes.into_iter().peekable();
         while let Some(line) = self.listed.pop_front() {
             let seq = line.seq;
+            self.reached = Some(position(&line));
             if let Some(EventResult { change, .. }) = changes.next_if(|it| it.seq == seq) {
                 compared.push(ComparedEvent { line, change });
             }

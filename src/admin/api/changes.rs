@@ -1,10 +1,11 @@
 //! What would change with another mapping: it is compared with the one in service on stored events.
 //! Nothing is stored or sent.
 
-use std::fmt;
+use std::num::NonZero;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use axum::extract::State;
 use axum::response::Json;
@@ -27,7 +28,7 @@ use crate::delivery::MappingInService;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::event::{MappingDigest, SourceName};
 use crate::mapping_file::file::MappingFile;
-use crate::store::Cursor;
+use crate::store::{Cursor, StoppedAt};
 
 /// Longest time for which events are compared for one request.
 const COMPARED_FOR: Duration = Duration::from_secs(10);
@@ -57,9 +58,46 @@ pub(crate) struct ChangesBody {
     until: Option<Timestamp>,
     /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     q: Option<String>,
+    /// Part of the payload, without regard to case.
+    contains: Option<String>,
+    /// Events of exactly this type.
+    r#type: Option<String>,
+    /// Events that stopped there.
+    #[schema(inline)]
+    stage: Option<StoppedAt>,
+    /// Events that were sent at least so many times.
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    attempts_min: Option<NonZero<u32>>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not
     /// (false).
     left_out: Option<bool>,
+    /// Events of which Savio may have, or may get, a request twice (true), or the others (false).
+    may_repeat: Option<bool>,
+    /// Events that a person imported (true), or that were sent (false).
+    imported: Option<bool>,
+}
+
+impl ChangesBody {
+    /// Returns its filter, for the events of a source.
+    fn query(self, source: String) -> EventQuery {
+        let ChangesBody { state, since, until, q, contains, r#type, stage, .. } = self;
+        let ChangesBody { attempts_min, left_out, may_repeat, imported, .. } = self;
+        EventQuery {
+            state,
+            source: Some(source),
+            destination: None,
+            since,
+            until,
+            q,
+            contains,
+            r#type,
+            stage,
+            attempts_min,
+            left_out,
+            may_repeat,
+            imported,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -125,17 +163,17 @@ impl Serialize for PagePosition {
             in the mapping", body = ChangesResponse),
         (status = 404, description = "There is no such source"),
         (status = 409, description = "No mapping of the source is in service, or a newer request \
-            with the same token has ended this one")))]
+            in the same session, or with the same token, has ended this one")))]
 pub(crate) async fn changes(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
     PathSegment(name): PathSegment,
-    JsonBody(body): JsonBody<ChangesBody>,
+    JsonBody(mut body): JsonBody<ChangesBody>,
 ) -> Result<Json<ChangesResponse>, ApiError> {
     let source = admin.source(&name)?;
-    let ChangesBody { mapping, limit, after, state, since, until, q, left_out } = body;
-    let limit = limit.unwrap_or(comparison::EVENTS);
-    let after: Option<PagePosition> = after.map(|after| after.parse()).transpose()?;
+    let mapping = mem::take(&mut body.mapping);
+    let limit = body.limit.unwrap_or(comparison::EVENTS);
+    let after: Option<PagePosition> = body.after.as_deref().map(str::parse).transpose()?;
     let left = after.map_or(limit, |after| after.left);
     for (key, events) in [("limit", limit), ("after", left)] {
         if !(1..=comparison::EVENTS_MAX).contains(&events) {
@@ -143,13 +181,11 @@ pub(crate) async fn changes(
             return Err(ApiError::BadRequest(reason));
         }
     }
-    let any = EventQuery::default();
-    let query = EventQuery { state, source: Some(name), since, until, q, left_out, ..any };
-    let filter = query.filter(&admin)?;
+    let filter = body.query(name).filter(&admin)?;
     let none = || ApiError::Conflict(format!("no mapping of {source} is in service"));
     let in_service = admin.mapping_of(&source).ok_or_else(none)?;
     // Before the mapping is compiled, which takes time too.
-    let turn = admin.comparisons.begin(&caller.name);
+    let turn = admin.comparisons.begin(caller.key());
     let digest = in_service.text.digest;
     let prepared = spawn_blocking(move || Prepared::new(&source, mapping, in_service));
     let Prepared { pair, not_compared } = match prepared.await.map_err(|_| ApiError::Internal)? {
@@ -222,16 +258,22 @@ impl ChangesReport {
                     bytes += event.change.as_ref().map_or(0, |change| change.bytes());
                     self.events.extend(EventChangeView::of(event));
                 }
-                let compared = usize::try_from(self.counts.compared).unwrap_or(usize::MAX);
-                last = Some(PagePosition { after: position, left: left.saturating_sub(compared) });
+                last = Some(self.position(position, left));
             }
             if begun.elapsed() >= COMPARED_FOR && walk.has_more() {
                 self.complete = false;
-                self.next = self.next.or(last);
+                // Not the last event: a search may have passed many others since.
+                self.next = self.next.or(walk.reached().map(|it| self.position(it, left)));
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Returns a position behind the events that are counted.
+    fn position(&self, after: Cursor, left: usize) -> PagePosition {
+        let compared = usize::try_from(self.counts.compared).unwrap_or(usize::MAX);
+        PagePosition { after, left: left.saturating_sub(compared) }
     }
 }
 

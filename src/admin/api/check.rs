@@ -57,7 +57,7 @@ pub(crate) async fn check(
     caller: ApiCaller,
     JsonBody(CheckBody { mapping, source }): JsonBody<CheckBody>,
 ) -> Result<Json<MappingCheck>, ApiError> {
-    let slot = admin.caller_slots.acquire(&caller.name).await?;
+    let slot = admin.caller_slots.acquire(caller.key()).await?;
     let name = source.map_or_else(|| NAME.to_owned(), |source| source.to_string());
     let document = Document { name: format!("{name}.toml"), text: mapping };
     let limits = admin.intake.limits();

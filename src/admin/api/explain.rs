@@ -90,7 +90,7 @@ pub(crate) async fn explain(
     let id = id(&text, "event")?;
     let record = admin.event_with_payload(id).await?;
     let source = mapping_source(&admin, &record, mapping.unwrap_or(ExplainedBy::Used)).await?;
-    let slot = admin.caller_slots.acquire(&caller.name).await?;
+    let slot = admin.caller_slots.acquire(caller.key()).await?;
     let memory = Arc::clone(admin.intake.parse_memory());
     // Compiling and mapping may take seconds, and the wait for memory blocks.
     let explained = spawn_blocking(move || {

@@ -28,6 +28,13 @@ pub(super) struct CommonFilterOptions {
     /// Only events of sources that send to this destination
     #[arg(long)]
     destination: Option<String>,
+    #[command(flatten)]
+    conditions: ConditionOptions,
+}
+
+/// Conditions on events, whatever their source and state.
+#[derive(Debug, Default, clap::Args)]
+struct ConditionOptions {
     /// Received since: an age (2h, 7d), a date (2026-01-31, in UTC) or a time (2026-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
@@ -60,31 +67,40 @@ pub(super) struct CommonFilterOptions {
     imported: bool,
 }
 
+impl ConditionOptions {
+    fn filter(self) -> EventFilter {
+        let ConditionOptions { since, until, text, contains, event_type, stage, .. } = self;
+        let ConditionOptions { attempts_min, left_out, may_repeat, imported, .. } = self;
+        EventFilter {
+            since,
+            until,
+            text,
+            contains,
+            event_type,
+            stage,
+            attempts_min,
+            left_out: left_out.then_some(true),
+            may_repeat: may_repeat.then_some(true),
+            imported: imported.then_some(true),
+            ..EventFilter::default()
+        }
+    }
+}
+
 /// Which events of one source a command looks at.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct SourceFilterOptions {
     /// Only events in this state, or in one of several: dead,held
     #[arg(long, value_delimiter = ',', value_parser = state_parser())]
     state: Vec<State>,
-    /// Received since: an age (2h, 7d), a date (2026-01-31, in UTC) or a time (2026-01-31T12:00:00Z)
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    since: Option<Timestamp>,
-    /// Received before this time; a date includes the whole day
-    #[arg(long, value_name = "TIME", value_parser = until)]
-    until: Option<Timestamp>,
-    /// Text in the id, delivery id, type, reason, summary, person or company
-    #[arg(long = "q", value_name = "TEXT")]
-    text: Option<String>,
-    /// Only events with fields left out because Savio would not accept their values
-    #[arg(long)]
-    left_out: bool,
+    #[command(flatten)]
+    conditions: ConditionOptions,
 }
 
 impl SourceFilterOptions {
     pub(in crate::cli) fn filter(self, source: SourceName) -> EventFilter {
-        let SourceFilterOptions { state: states, since, until, text, left_out } = self;
-        let (sources, left_out) = (Some(vec![source]), left_out.then_some(true));
-        EventFilter { states, sources, since, until, text, left_out, ..EventFilter::default() }
+        let SourceFilterOptions { state: states, conditions } = self;
+        EventFilter { states, sources: Some(vec![source]), ..conditions.filter() }
     }
 }
 
@@ -105,21 +121,8 @@ pub(super) struct TailFilterOptions {
 impl From<TailFilterOptions> for FilterOptions {
     fn from(options: TailFilterOptions) -> FilterOptions {
         let TailFilterOptions { state, source, destination } = options;
-        let chosen = CommonFilterOptions {
-            source,
-            destination,
-            since: None,
-            until: None,
-            text: None,
-            contains: None,
-            event_type: None,
-            stage: None,
-            attempts_min: None,
-            left_out: false,
-            may_repeat: false,
-            imported: false,
-        };
-        FilterOptions { state, chosen }
+        let conditions = ConditionOptions::default();
+        FilterOptions { state, chosen: CommonFilterOptions { source, destination, conditions } }
     }
 }
 
@@ -135,30 +138,13 @@ impl FilterOptions {
         ids: Vec<EventId>,
         senders: impl FnOnce(&str) -> Result<Vec<SourceName>, CommandError>,
     ) -> Result<EventFilter, CommandError> {
-        let CommonFilterOptions { source, destination, since, until, text, .. } = self.chosen;
-        let CommonFilterOptions { contains, event_type, stage, attempts_min, .. } = self.chosen;
-        let CommonFilterOptions { left_out, may_repeat, imported, .. } = self.chosen;
+        let CommonFilterOptions { source, destination, conditions } = self.chosen;
         let mut sources = destination.as_deref().map(senders).transpose()?;
         if let Some(source) = source {
             let sent_there = sources.is_none_or(|sources| sources.contains(&source));
             sources = Some(if sent_there { vec![source] } else { Vec::new() });
         }
-        Ok(EventFilter {
-            ids,
-            states: self.state,
-            sources,
-            since,
-            until,
-            text,
-            left_out: left_out.then_some(true),
-            contains,
-            event_type,
-            stage,
-            attempts_min,
-            may_repeat: may_repeat.then_some(true),
-            imported: imported.then_some(true),
-            newer_than: None,
-        })
+        Ok(EventFilter { ids, states: self.state, sources, ..conditions.filter() })
     }
 }
 

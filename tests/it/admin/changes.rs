@@ -1,11 +1,13 @@
 //! What would change with another mapping, and the versions that were in service.
 
+use std::time::Duration;
+
 use reqwest::header::CONTENT_TYPE;
 use savio_relay::event::MappingDigest;
 use serde_json::{Value, json};
 
+use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
-use crate::support::relay::http;
 use crate::support::wait::until_async;
 
 const PATH: &str = "/api/v1/sources/form/changes";
@@ -88,8 +90,45 @@ async fn each_kind_of_change_is_counted_and_explained() {
     assert_eq!(filtered["events"][0]["event"]["id"], json!(dead));
     let newest = json!({ "mapping": MAPPING.replace("$.text", "$.texts"), "limit": 2 });
     assert_eq!(counts(&scene.post(PATH, newest).await)[0], 2);
-    let found = json!({ "mapping": losing(), "q": delivered });
-    assert_eq!(counts(&scene.post(PATH, found).await), [1, 1, 0, 0, 0, 0, 0]);
+    for (condition, value, expected) in [
+        ("q", json!(delivered), 1),
+        ("state", json!(["dead", "held"]), 2),
+        ("contains", json!("ADA@example"), 1),
+        ("contains", json!("nowhere"), 0),
+        ("type", json!("other"), 0),
+        ("stage", json!("savio"), 2),
+        ("attempts_min", json!(1), 3),
+        ("left_out", json!(true), 0),
+        ("may_repeat", json!(true), 1),
+        ("imported", json!(false), 4),
+    ] {
+        let found = scene.post(PATH, json!({ "mapping": MAPPING, condition: value })).await;
+        assert_eq!(counts(&found)[0], expected, "{condition}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn every_condition_of_a_list_is_one_of_each_body_with_a_filter() {
+    let scene = Scene::new().await;
+    let description = scene.description().await;
+    let of = |method: &str, path: &str| {
+        let mut all = description.operations().into_iter();
+        all.find(|it| it.method == method && it.path == path).unwrap().description
+    };
+    let listed = of("GET", "/api/v1/events/counts")["parameters"].clone();
+    let conditions: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert!(conditions.contains(&"imported"), "{conditions:?}");
+
+    // The path has the source of a comparison.
+    let path = "/api/v1/sources/{name}/changes";
+    for (path, others) in [("/api/v1/replay", &[][..]), (path, &["source", "destination"])] {
+        let body = of("POST", path)["requestBody"]["content"]["application/json"]["schema"].clone();
+        let keys = description.resolve(&body)["properties"].as_object().unwrap();
+        for condition in conditions.iter().filter(|it| !others.contains(it)) {
+            assert!(keys.contains_key(*condition), "{path}: {condition}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -163,34 +202,61 @@ fn slow() -> String {
     MAPPING.replace("\"$.text\"", &format!("\"{template}{{{{ payload.text }}}}\""))
 }
 
-#[tokio::test]
-async fn newer_comparison_with_the_same_token_ends_the_older() {
-    let scene = Scene::new().await;
-    scene.savio_answers().await;
-    for _ in 0..300 {
-        scene.webhook(&json!({ "text": "Slow" })).await;
-    }
-    let post = |mapping: String| {
-        let call = http().post(format!("{}{PATH}", scene.relay.admin_url)).bearer_auth(TOKEN);
-        let body = json!({ "mapping": mapping, "limit": 300 }).to_string();
-        let call = call.timeout(std::time::Duration::from_mins(1));
+/// Begins a slow comparison of so many events, and newer ones until it ends. Returns its status and the
+/// reason, if any.
+async fn ended_by_newer(
+    scene: &Scene,
+    (older, limit): (&Caller, usize),
+    newer: &Caller,
+) -> (u16, Value) {
+    let post = |caller: &Caller, mapping: String| {
+        let body = json!({ "mapping": mapping, "limit": limit }).to_string();
+        let call = caller.request(scene, "POST", PATH).timeout(Duration::from_mins(1));
         call.header(CONTENT_TYPE, "application/json").body(body).send()
     };
-    let older = tokio::spawn(post(slow()));
-
-    // Until the older one has begun, and is ended by the newer.
+    let older = tokio::spawn(post(older, slow()));
     until_async(async || {
-        post(MAPPING.to_owned()).await.unwrap();
+        // The first may be ended by the other, which begins at the same time.
+        post(newer, MAPPING.to_owned()).await.unwrap();
         older.is_finished()
     })
     .await;
+    let answer = older.await.unwrap().unwrap();
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    (status, body["reason"].clone())
+}
 
-    let ended = older.await.unwrap().unwrap();
-    if ended.status() == 409 {
-        let error: Value = ended.json().await.unwrap();
-        assert_eq!(error["reason"], "a newer comparison by the same token has ended this one");
-    } else {
-        panic!("it was not ended: {}", ended.text().await.unwrap());
+#[tokio::test]
+async fn newer_comparison_of_the_same_session_or_token_ends_the_older() {
+    let proxy = format!(
+        "[admin.proxy_auth]\nheader = \"{}\"\nfrom = \"127.0.0.1\"\nrole = \"read\"\n",
+        browser::USER
+    );
+    let scene = Scene::configured(&proxy, &[]).await;
+    scene.savio_answers().await;
+    for _ in 0..100 {
+        scene.webhook(&json!({ "text": "Slow" })).await;
+    }
+    let callers = [
+        Caller::bearer(TOKEN),
+        scene.browser(TOKEN).await,
+        scene.browser_by_link("read").await,
+        scene.browser_of_proxy("ada").await,
+    ];
+    let others = [
+        scene.browser(TOKEN).await,
+        scene.browser(TOKEN).await,
+        scene.browser_by_link("read").await,
+        scene.browser_of_proxy("grace").await,
+    ];
+
+    for (caller, other) in callers.iter().zip(&others) {
+        let (status, reason) = ended_by_newer(&scene, (caller, 100), caller).await;
+        let expected = "a newer comparison in the same session, or with the same token, has ended \
+                        this one";
+        assert_eq!((status, &reason), (409, &json!(expected)));
+        assert_eq!(ended_by_newer(&scene, (caller, 5), other).await, (200, Value::Null));
     }
 }
 

@@ -211,6 +211,21 @@ async fn stored_events_are_compared_without_a_relay() {
     assert!(said.contains("  feedback[0]\n    was  {\"problem\":\"b\\u001b[2J\""), "{said}");
     let none = place.says(&["diff", "form", "new.toml", "--state", "dead"], 0);
     assert!(none.starts_with("no event to compare, compared with"), "{none}");
+    let compared = |condition: &[&str]| {
+        let report = place.json(&[&["diff", "form", "mappings/form.toml"], condition].concat(), 0);
+        report["compared"].as_u64().unwrap()
+    };
+    for (condition, expected) in [
+        (&["--state", "queued,dead"][..], 3),
+        (&["--type", "other"], 0),
+        (&["--stage", "savio"], 0),
+        (&["--attempts-min", "1"], 0),
+        (&["--may-repeat"], 0),
+        (&["--imported"], 0),
+        (&["--contains", "ADA"], 2),
+    ] {
+        assert_eq!(compared(condition), expected, "{condition:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,13 @@
 //! The contract of every store for lists and searches of events.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use savio_relay::comparison::{ComparisonThreads, MappingPair, Walk};
+use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::mapping_file::file::MappingFile;
+use savio_relay::parse_memory::ParseMemory;
 use savio_relay::store::{
     Cursor, EventFilter, EventPage, MatchCount, NewEvent, PageRequest, StateCounts, Store, Webhook,
 };
@@ -271,6 +276,36 @@ async fn long_search_releases_its_reader() {
 
     assert!(first.events.is_empty() && first.next.is_some());
     assert_eq!(last, EventPage { events: Vec::new(), next: None, newest: 30_000 });
+}
+
+#[tokio::test]
+async fn comparison_whose_search_finds_nothing_lets_its_caller_stop() {
+    let place = TestStore::new();
+    let store = &*place.open();
+    let found = store_one(store, webhook(at(0))).await.to_string();
+    many(store, 30_000).await;
+    let text = "provider = \"form\"\nsecrets = [\"env:S\"]\n[[feedback]]\nproblem = \"x\"\n";
+    let document = Document { name: "form.toml".to_owned(), text: text.to_owned() };
+    let mapping = MappingFile::of_text(document).mapping;
+    let pair = MappingPair { old: Arc::clone(&mapping), new: mapping };
+    let threads = ComparisonThreads::default();
+    let memory = Arc::new(ParseMemory::new(1 << 20));
+    let walk = |after| {
+        let events =
+            (EventFilter { text: Some(found.clone()), ..EventFilter::default() }, 9, after);
+        Walk::new(store, pair.clone(), events, (&memory, &threads, threads.begin("ada".into())))
+    };
+
+    let mut first = walk(None);
+    assert_eq!(first.next().await.unwrap().map(|it| it.len()), Some(0));
+    assert!(first.has_more());
+
+    let mut rest = walk(first.reached());
+    let mut compared = Vec::new();
+    while let Some(slice) = rest.next().await.unwrap() {
+        compared.extend(slice);
+    }
+    assert_eq!((compared.len(), rest.has_more()), (1, false));
 }
 
 #[tokio::test]
