@@ -135,6 +135,7 @@ impl Mapping {
         for note in run.scope.answer_notes() {
             run.note(note);
         }
+        run.mapped.said = said(run);
         Ok(())
     }
 
@@ -179,6 +180,13 @@ impl Mapping {
         let blocks = self.blocks.iter().filter(|block| block.accepts(event));
         blocks.flat_map(|block| block.lints(&scope)).collect()
     }
+}
+
+/// Returns what a person said, if the first feedback begins with a question of the form.
+fn said(run: &MappingRun<'_, '_>) -> Option<String> {
+    let mut requests = run.mapped.requests.iter();
+    let feedback = requests.find(|request| request.kind == RequestKind::Feedback)?;
+    run.scope.used_answers()?.said_in(feedback.body.get("problem")?.as_str()?)
 }
 
 #[cfg(test)]

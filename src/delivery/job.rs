@@ -145,11 +145,11 @@ impl<'c> Job<'c> {
             };
         };
         match self.map_and_link(unmapped).await {
-            Ok(MappedRequests { requests, notes, left_out, .. }) => {
+            Ok(MappedRequests { requests, notes, left_out, said, .. }) => {
                 self.plan.set_requests(&requests);
                 let next = Progress::to(self.plan.next(self.clock.now()));
                 let mapping = self.mapped_by.take();
-                Progress { planned: Some(requests), notes, left_out, mapping, ..next }
+                Progress { planned: Some(requests), said, notes, left_out, mapping, ..next }
             }
             // What only waits is mapped again, perhaps by another text.
             Err(next) if matches!(next, NextStep::Settle { .. }) => {

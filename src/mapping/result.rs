@@ -17,6 +17,8 @@ pub struct MappedRequests {
     pub left_out: BTreeSet<String>,
     /// Titles that delivery looks up; the requests still have the spelling of the event.
     pub links: Vec<FeatureRequestLink>,
+    /// What a person said, where the text of the feedback is a form and begins with a question.
+    pub said: Option<String>,
 }
 
 /// Title of a request that delivery looks up among the existing feature requests.

@@ -151,6 +151,7 @@ pub struct EventRecord {
     pub settled_at: Option<Timestamp>,
     /// The version of the mapping file by which it was mapped; none before, or if that is not known.
     pub mapping: Option<MappingVersion>,
+    pub headline: Headline,
     pub requests: Vec<PlannedRequest>,
     pub attempts: Vec<Attempt>,
     /// Notes from decoding its webhook, followed by those of its mapping.
@@ -178,8 +179,7 @@ impl EventRecord {
 
     /// Returns the event's entry in a list.
     pub fn summary(&self) -> EventSummary {
-        let Headline { summary, who, company } =
-            Headline::of(self.requests.iter().map(|planned| &planned.request));
+        let Headline { summary, who, company } = self.headline.clone();
         EventSummary {
             seq: self.seq,
             id: self.event.id,

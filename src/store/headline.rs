@@ -41,6 +41,14 @@ impl Headline {
     }
 }
 
+impl Headline {
+    /// Returns the headline whose summary is the first line of what a person said.
+    #[must_use]
+    pub fn saying(self, said: Option<&str>) -> Headline {
+        Headline { summary: said.and_then(first_line).or(self.summary), ..self }
+    }
+}
+
 /// Describes an event that says nothing, and only changes records.
 fn upserted(contact: Option<&str>, company: Option<&str>) -> Option<String> {
     let contact = contact.map(|name| format!("contact {name}"));
@@ -51,7 +59,10 @@ fn upserted(contact: Option<&str>, company: Option<&str>) -> Option<String> {
 
 /// Returns the first line of a text that has any.
 fn line(body: &Map<String, Value>, key: &str) -> Option<String> {
-    let Value::String(text) = body.get(key)? else { return None };
+    body.get(key)?.as_str().and_then(first_line)
+}
+
+fn first_line(text: &str) -> Option<String> {
     text.split(is_line_end).map(shortened).find(|line| !line.is_empty())
 }
 

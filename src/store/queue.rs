@@ -165,6 +165,8 @@ pub struct Suspect {
 pub struct Progress {
     /// Requests that the mapping made, if it was just applied.
     pub planned: Option<Vec<Request>>,
+    /// What a person said, where the text of the feedback does not begin with it.
+    pub said: Option<String>,
     /// Notes of the mapping, such as fields that were left out.
     pub notes: Vec<String>,
     /// Names of fields that the mapping left out because Savio would refuse their values.
@@ -181,8 +183,8 @@ impl Progress {
     /// Returns a step that records nothing but what is next.
     pub fn to(next: NextStep) -> Progress {
         let (notes, left_out) = (Vec::new(), BTreeSet::new());
-        let (planned, mapping, attempt, shortened) = (None, None, None, None);
-        Progress { planned, notes, left_out, mapping, attempt, shortened, next }
+        let (planned, said, mapping, attempt, shortened) = (None, None, None, None, None);
+        Progress { planned, said, notes, left_out, mapping, attempt, shortened, next }
     }
 
     /// Splits off all but the next step, as a step that keeps the claim.

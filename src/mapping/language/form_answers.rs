@@ -75,6 +75,23 @@ impl FormAnswers {
             .map(|answer| (&*answer.question.text, joined(&answer.nodes, ", "), &*answer.places))
     }
 
+    /// Returns the answer that says the most, if the text begins with a question of the form: the
+    /// longest one that the text contains, the first of several.
+    pub(crate) fn said_in(&self, text: &str) -> Option<String> {
+        let first = text.trim_start().lines().next()?;
+        if !self.answers.iter().any(|answer| answer.question.text.trim() == first.trim()) {
+            return None;
+        }
+        let mut said: Option<String> = None;
+        for (_, answer, _) in self.texts().filter(|(_, answer, _)| text.contains(answer)) {
+            let longest = said.as_ref().map_or(0, |it| it.chars().count());
+            if answer.chars().count() > longest {
+                said = Some(answer);
+            }
+        }
+        said
+    }
+
     fn record(&self, answer: &QuestionAnswer) {
         self.taken.add_places(answer.places.iter().cloned());
     }

@@ -109,12 +109,14 @@ impl<'a> Scope<'a> {
         self.collected.get_or_init(collect).clone().map(Some)
     }
 
+    /// Returns the answers of the form, if a value needed them.
+    pub(crate) fn used_answers(&self) -> Option<&FormAnswers> {
+        self.collected.get()?.as_deref().ok()
+    }
+
     /// Returns notes on answers that could not be read.
     pub(crate) fn answer_notes(&self) -> Vec<String> {
-        match self.collected.get() {
-            Some(Ok(collected)) => collected.notes.clone(),
-            Some(Err(_)) | None => Vec::new(),
-        }
+        self.used_answers().map(|answers| answers.notes.clone()).unwrap_or_default()
     }
 
     pub(crate) fn consume_fuel(&self, fuel: u64) -> Result<(), ValueError> {

@@ -62,6 +62,22 @@ fn jotform_question_is_found_before_its_answer() {
 }
 
 #[test]
+fn answer_that_says_the_most_is_what_was_said() {
+    let file = answers_of(include_str!("../../intake/providers/jotform.toml"));
+    let raw = json!({"q1_email": "ada@example.com", "q2_missing": "I miss a weekly export",
+        "q3_sure": "5"});
+    let form = json!({"rawRequest": raw, "pretty": "Email:ada@example.com, What is missing?:I miss a \
+        weekly export, How sure?:5"});
+    let said = |file: &str| apply(file, &form).unwrap().said;
+    assert_eq!(said(&file).as_deref(), Some("I miss a weekly export"));
+
+    // A text that does not begin with a question says by itself what was said.
+    let chosen = file.replace("{{ answers }}", "{{ answers['How sure?'] }} {{ answers }}");
+    assert_eq!(said(&chosen), None);
+    assert_eq!(said(&file.replace("{{ answers }}", "Email")), None, "no answer is read");
+}
+
+#[test]
 fn jotform_answers_keep_rows_and_times() {
     let date = json!({"month": "01", "day": "31", "year": "2026"});
     let with = |more: Value| {

@@ -51,6 +51,25 @@ async fn mapped_event_is_listed_and_found_by_its_headline() {
 }
 
 #[tokio::test]
+async fn answer_of_a_form_is_its_summary() {
+    let place = TestStore::new();
+    let store = &*place.open();
+    let id = store_one(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(20)).await.claim;
+    let form = json!({ "problem": "What is missing?\nAn export", "person_email": "a@example.com" });
+    let (planned, said) = (Some(vec![feedback(&form)]), Some("An export\nby week".to_owned()));
+    store.advance(claim, Progress { planned, said, ..step(send(0)) }).await.unwrap();
+    let expected = [Some("An export"), Some("a@example.com"), None];
+    assert_eq!(words(&found(store, Some("an export")).await[0]), expected);
+
+    let left_out = vec!["person_email".to_owned()];
+    let shortened = Some(ShortenedRequest { position: 0, left_out });
+    let attempt = Some(attempt(0, Outcome::Refused));
+    store.advance(claim, Progress { attempt, shortened, ..step(send(0)) }).await.unwrap();
+    assert_eq!(words(&record(store, id).await.summary()), [Some("An export"), None, None]);
+}
+
+#[tokio::test]
 async fn headline_follows_the_requests() {
     let place = TestStore::new();
     let store = &*place.open();

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use crate::event::Request;
 use crate::store::headline::Headline;
 use crate::store::sqlite::rows::columns::JsonColumn;
+use crate::store::sqlite::rows::headlines;
 
 /// Removes the fields from the request in the plan, and makes it wait to be sent. Returns the
 /// number of requests changed: one, unless the position does not exist.
@@ -23,8 +24,9 @@ pub(super) fn shorten(
     if let Some(request) = requests.get_mut(position) {
         request.leave_out(left_out);
     }
-    // The address of the person may be what was left out.
-    let headline = Headline::of(&*requests);
+    // The address of the person may be what was left out, and what was said never is.
+    let said = headlines::read(connection, event)?.summary;
+    let headline = Headline::of(&*requests).saying(said.as_deref());
     let sql = "UPDATE plans SET requests = ?2, headline = ?3 WHERE event = ?1";
     let values = params![event, JsonColumn(&*requests), JsonColumn(headline)];
     connection.prepare_cached(sql)?.execute(values)?;

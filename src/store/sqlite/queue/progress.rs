@@ -24,7 +24,7 @@ pub(crate) fn advance(
 ) -> Result<(), SqliteError> {
     let event = leased_event::leased(transaction, claim)?;
     if let Some(requests) = &progress.planned {
-        plan(transaction, &event, requests)?;
+        plan(transaction, &event, (requests, progress.said.as_deref()))?;
     }
     if let Some(text) = &progress.mapping {
         mapping_versions::record_use(transaction, &event, text)?;
@@ -56,7 +56,7 @@ pub(crate) fn advance(
 fn plan(
     connection: &Connection,
     event: &LeasedEvent,
-    requests: &[Request],
+    (requests, said): (&[Request], Option<&str>),
 ) -> Result<(), SqliteError> {
     let before = state_before_replay(connection, event)?;
     let event = event.number;
@@ -72,7 +72,7 @@ fn plan(
     };
     let sql = "INSERT INTO plans (event, requests, headline) VALUES (?1, ?2, ?3)";
     let requests: Vec<&Request> = planned.iter().map(|planned| &planned.request).collect();
-    let headline = Headline::of(requests.iter().copied());
+    let headline = Headline::of(requests.iter().copied()).saying(said);
     let plan = params![event, JsonColumn(requests), JsonColumn(headline)];
     connection.prepare_cached(sql)?.execute(plan)?;
     let sql =

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::arrivals::StoredArrival;
 use super::columns::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn, time_of};
 use super::expressions::{MAY_REPEAT, STAGE};
-use super::previous_state;
+use super::{headlines, previous_state};
 use crate::event::{Event, EventId, Request, SourceName, State};
 use crate::store::archive::{EventPayload, EventRecord};
 use crate::store::arrival::Arrival;
+use crate::store::headline::Headline;
 use crate::store::planned_request::PlannedRequest;
 use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
 use crate::store::sqlite::engine::error::{SqliteError, is_unreadable_row};
@@ -50,6 +51,7 @@ pub(crate) fn event(
     let Some((number, mut record)) = found else { return Ok(None) };
     let mut missing = Vec::new();
     let requests = requests(&snapshot, number);
+    record.headline = headlines::read(&snapshot, number)?;
     record.requests = readable("requests", requests, &mut missing)?.unwrap_or_default();
     record.attempts = readable("history", attempts(&snapshot, number), &mut missing)?;
     record.notes.extend(missing);
@@ -236,6 +238,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         waits_for: row.get(20)?,
         settled_at: readable("time of the end", time_of(row, 11), unread)?,
         mapping: version_of(row, 21)?,
+        headline: Headline::default(),
         requests: Vec::new(),
         attempts: Vec::new(),
         notes,
