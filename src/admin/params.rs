@@ -167,10 +167,10 @@ pub(crate) struct EventQuery {
     /// Events of exactly this type.
     #[param(min_length = 1)]
     pub(super) r#type: Option<String>,
-    /// Events that stopped there.
+    /// Events that were not delivered, by where they stopped.
     #[param(inline)]
     pub(super) stage: Option<StoppedAt>,
-    /// Events that were sent at least so many times.
+    /// Events with at least so many attempts, of all their requests together.
     #[param(value_type = Option<u32>, minimum = 1)]
     pub(super) attempts_min: Option<NonZero<u32>>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not

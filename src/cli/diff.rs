@@ -1,6 +1,7 @@
 //! `diff`: shows what another mapping file would change, on the stored events of a source. It reads the
 //! store itself, beside a running relay or without one. Nothing is stored or sent.
 
+mod field_totals;
 mod report;
 
 use std::path::PathBuf;

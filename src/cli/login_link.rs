@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::error::CommandError;
 use super::output::{self, line};
 use super::relay_client::RelayClient;
+use super::times::TimeOptions;
 use super::{input, runtime};
 use crate::secret::Environment;
 
@@ -58,7 +59,8 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             serde_json::from_value(answer).map_err(not_ours)?;
         // Alone on standard output, so that a script can pass it on.
         output::print_error(&format!(
-            "whoever opens this link first, until {expires_at:.0}, is logged in with the role {}:",
+            "whoever uses this link first, until {}, is logged in with the role {}:",
+            TimeOptions::default().format().moment(expires_at),
             line(&role)
         ));
         output::print(&format!("{}\n", line(&url)))

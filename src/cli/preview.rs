@@ -26,8 +26,7 @@ use crate::store::Archive as _;
 pub(super) struct Arguments {
     /// Source name, or path of a mapping file
     source: String,
-    /// File with the payload; - for standard input
-    #[arg(required_unless_present = "event")]
+    /// File with the payload; - for standard input. A stored event is mapped with --event instead
     payload: Option<PathBuf>,
     /// Map a stored event instead of a payload: its id, or the beginning of it
     #[arg(long, value_name = "ID", conflicts_with_all = ["payload", "headers"])]
@@ -76,7 +75,9 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
             (run, header_missing(&file, &sample))
         }
         (None, None) => {
-            return Err(CommandError::Usage("name a payload, or an event with --event".to_owned()));
+            return Err(CommandError::Usage(
+                "give a file with the payload, or --event ID for a stored event".to_owned(),
+            ));
         }
     };
     if !run.lints.is_empty() {
@@ -206,8 +207,15 @@ fn explained(explanation: &Explanation, look: OutputStyle) -> String {
     let mut lines = shown::bold("how each value was found", look) + "\n";
     for field in &explanation.fields {
         let tried: Vec<&str> = field.tried.iter().map(|it| it.query.as_str()).collect();
-        let empty = || format!("empty; queries: {}", tried.join(" and "));
-        let found = field.query.clone().unwrap_or_else(empty).replace('\n', "\\n");
+        let empty = || format!("empty: tried {}", tried.join(", then "));
+        let after = || tried.iter().filter(|it| Some(**it) != field.query.as_deref()).copied();
+        let first_empty: Vec<&str> = after().collect();
+        let found = match &field.query {
+            Some(query) if first_empty.is_empty() => query.clone(),
+            Some(query) => format!("{query} (empty before: {})", first_empty.join(", ")),
+            None => empty(),
+        };
+        let found = found.replace('\n', "\\n");
         let found = shown::visible(&found);
         let note = field.note.as_ref().map(|note| format!(" ({})", shown::line(note)));
         let note = note.unwrap_or_default();

@@ -86,7 +86,7 @@ fn sample(arguments: &Arguments, file: &MappingFile) -> Result<SamplePayload, Co
     }
     let test = chosen_test(file, arguments.sample.as_deref())?;
     let body = file.test_file(&test.payload.text).map_err(CommandError::InvalidInput)?;
-    output::print_error(&announcement(file, test));
+    output::print_error(&announcement((file, test), arguments.sample.is_none()));
     let headers = test.headers.clone().into_iter().chain(own);
     Ok(SamplePayload { headers: headers.collect(), body })
 }
@@ -116,10 +116,11 @@ fn sample_name(test: &MappingTest) -> &str {
     test.payload.text.rsplit('/').next().unwrap_or_default()
 }
 
-fn announcement(file: &MappingFile, sent: &MappingTest) -> String {
+/// Says which sample is sent, and to whoever chose none, which others there are.
+fn announcement((file, sent): (&MappingFile, &MappingTest), with_others: bool) -> String {
     let name = sample_name(sent);
-    let mut others: Vec<&str> =
-        file.tests.iter().map(sample_name).filter(|other| *other != name).collect();
+    let others = file.tests.iter().map(sample_name).filter(|other| with_others && *other != name);
+    let mut others: Vec<&str> = others.collect();
     others.dedup();
     let others = match others.as_slice() {
         [] => String::new(),

@@ -48,10 +48,10 @@ pub(crate) struct ReplayBody {
     contains: Option<String>,
     /// Events of exactly this type.
     r#type: Option<String>,
-    /// Events that stopped there.
+    /// Events that were not delivered, by where they stopped.
     #[schema(inline)]
     stage: Option<StoppedAt>,
-    /// Events that were sent at least so many times.
+    /// Events with at least so many attempts, of all their requests together.
     #[schema(value_type = Option<u32>, minimum = 1)]
     attempts_min: Option<NonZero<u32>>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not

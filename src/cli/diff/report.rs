@@ -3,11 +3,14 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::field_totals::{FieldTotals, field_name};
 use crate::cli::events;
 use crate::cli::output::{self, bold, line};
 use crate::cli::table;
 use crate::cli::times::TimeFormat;
-use crate::comparison::{ChangeCounts, ComparedEvent, EventChange, FieldChange, MappedEvent};
+use crate::comparison::{
+    ChangeCounts, ChangeKind, ComparedEvent, EventChange, FieldChange, MappedEvent,
+};
 use crate::diagnostics::report::OutputStyle;
 use crate::event::MappingDigest;
 
@@ -19,21 +22,26 @@ const FIELDS_MAX: usize = 20;
 /// Length at which a value is cut.
 const VALUE_CHARS_MAX: usize = 300;
 
+/// Length of what is shown of two texts before their first difference.
+const SAME_CHARS_MAX: usize = 60;
+
 /// The events that differ, as far as they are shown.
 pub(super) struct Report {
     times: TimeFormat,
     look: OutputStyle,
+    totals: FieldTotals,
     shown: usize,
     text: String,
 }
 
 impl Report {
     pub(super) fn new(times: TimeFormat, look: OutputStyle) -> Report {
-        Report { times, look, shown: 0, text: String::new() }
+        Report { times, look, totals: FieldTotals::default(), shown: 0, text: String::new() }
     }
 
     pub(super) fn add(&mut self, event: &ComparedEvent) {
         let Some(change) = &event.change else { return };
+        self.totals.add(change);
         if self.shown == EVENTS_MAX {
             return;
         }
@@ -47,6 +55,10 @@ impl Report {
             self.text += &format!("  {}\n", cut(&headline));
         }
         self.text += &reasons(change);
+        // Without requests afterwards, the reason says all.
+        if matches!(change.kind, ChangeKind::NewlyIgnored | ChangeKind::NewlyDead) {
+            return;
+        }
         let fields = change.fields.iter().take(FIELDS_MAX);
         self.text += &fields.map(field).collect::<String>();
         let more = change.fields.len().saturating_sub(FIELDS_MAX) + change.more_fields;
@@ -68,7 +80,7 @@ impl Report {
             None => "the file of this configuration, which no relay has had in service".to_owned(),
         };
         let head = format!("{}, compared with {mapping}", counted(counts));
-        let mut text = table::sentence(&head, self.look);
+        let mut text = table::sentence(&head, self.look) + &self.totals.text();
         if !not_compared.is_empty() {
             let keys = not_compared.join(", ");
             let told = format!(
@@ -119,13 +131,27 @@ fn reasons(change: &EventChange) -> String {
 }
 
 fn field(change: &FieldChange) -> String {
-    let name = match &change.field {
-        Some(field) => format!("{}.{}", change.request, line(field)),
-        None => change.request.clone(),
-    };
+    let name = field_name(change);
     let linked = if change.linked_at_delivery { " (looked up at delivery)" } else { "" };
-    let (was, now) = (value(&change.was), value(&change.now));
+    let (was, now) = values(&change.was, &change.now);
     format!("  {name}{linked}\n    was  {was}\n    now  {now}\n")
+}
+
+/// Shows both values; of two long texts, what surrounds their first difference.
+fn values(was: &Value, now: &Value) -> (String, String) {
+    let (Value::String(before), Value::String(after)) = (was, now) else {
+        return (value(was), value(now));
+    };
+    let same = before.chars().zip(after.chars()).take_while(|(one, other)| one == other).count();
+    let left_out = same.saturating_sub(SAME_CHARS_MAX);
+    if left_out == 0 {
+        return (cut(before), cut(after));
+    }
+    let from = |text: &str| {
+        let start = text.char_indices().nth(left_out).map_or(text.len(), |(at, _)| at);
+        cut(&format!("…{}", &text[start..]))
+    };
+    (from(before), from(after))
 }
 
 fn value(value: &Value) -> String {
@@ -154,6 +180,18 @@ mod tests {
             ChangeCounts { compared: 200, same: 188, changed: 12, ..ChangeCounts::default() };
         assert_eq!(counted(counts), "200 events: 12 changed, 188 the same");
         assert_eq!(counted(ChangeCounts::default()), "no event to compare");
+    }
+
+    #[test]
+    fn long_texts_are_shown_from_their_difference_on() {
+        let (was, now) = ("a".repeat(1_000) + "old end", "a".repeat(1_000) + "new end");
+
+        let (was, now) = values(&was.into(), &now.into());
+
+        let same = "a".repeat(SAME_CHARS_MAX);
+        assert_eq!((was, now), (format!("…{same}old end"), format!("…{same}new end")));
+        assert_eq!(values(&"ab".into(), &Value::Null), ("ab".to_owned(), "-".to_owned()));
+        assert_eq!(values(&"ab".into(), &"ac".into()), ("ab".to_owned(), "ac".to_owned()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::mapping_file::file::MappingFile;
 use crate::relay::admin_token::doubts;
 
 const ADDRESS: &str = "address";
-const ADMIN: &str = "looking in";
+const ADMIN: &str = "admin API";
 const OPEN_FILES: &str = "open files";
 
 /// Open files beside the connections: the store, connections to Savio, watched files.

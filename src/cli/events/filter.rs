@@ -50,10 +50,11 @@ struct ConditionOptions {
     /// Only events of exactly this type
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// Only events that stopped there
+    /// Only events that were not delivered, by where they stopped: at their mapping, at Savio (refused or not
+    /// answered), or for time (given up)
     #[arg(long, value_parser = stage_parser())]
     stage: Option<StoppedAt>,
-    /// Only events that were sent at least so many times
+    /// Only events with at least so many attempts, of all their requests together
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     attempts_min: Option<u32>,
     /// Only events with fields left out because Savio would not accept their values
@@ -192,8 +193,7 @@ fn time(text: &str, now: Timestamp) -> Result<(Timestamp, Timestamp), String> {
     }
     let time = text.parse::<DateTime>().ok().and_then(utc);
     time.map(moment).ok_or_else(|| {
-        "write so long ago (2h, 7d), a date (2026-01-31) or a time (2026-01-31T12:00:00Z)"
-            .to_owned()
+        "write an age (2h, 7d), a date (2026-01-31) or a time (2026-01-31T12:00:00Z)".to_owned()
     })
 }
 

@@ -206,7 +206,8 @@ pub(super) fn details(
     let facts = facts((record, line), (times, now));
     text += &shown::fields(facts.iter().map(|(name, value)| (name, value)));
     text += &part("requests", record.requests.iter().map(request), look);
-    text += &part("history", record.attempts.iter().map(|it| attempt(it, times)), look);
+    let attempts = record.attempts.iter().map(|it| attempt((record, it), times));
+    text += &part("history", attempts, look);
     text += &part("notes", record.notes.iter().map(|note| format!("  {}\n", one_line(note))), look);
     let headers = record.event.headers.iter();
     let headers = headers.map(|(name, value)| format!("  {name}: {}\n", one_line(value)));
@@ -290,8 +291,15 @@ fn request(planned: &PlannedRequest) -> String {
     format!("{line}\n{}", shown::fields(planned.request.body.iter()))
 }
 
-fn attempt(attempt: &Attempt, times: &TimeFormat) -> String {
-    let mut line = format!("  {}  {}", times.moment(attempt.at), attempt.outcome.as_str());
+fn attempt((record, attempt): (&EventRecord, &Attempt), times: &TimeFormat) -> String {
+    let mut line = format!("  {}  ", times.moment(attempt.at));
+    // A replay may have made other requests than those of the attempts before.
+    let is_of_these = attempt.replay == record.attempts.iter().any(|it| it.replay);
+    let planned = record.requests.get(attempt.position).filter(|_| is_of_these);
+    if let Some(PlannedRequest { request, .. }) = planned {
+        line += &format!("{}: ", request.kind.as_str());
+    }
+    line += attempt.outcome.as_str();
     if let Some(status) = attempt.status {
         line += &format!(" {status}");
     }

@@ -106,7 +106,7 @@ fn try_explains_the_queries_of_an_empty_problem() {
 
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    assert!(errors.contains("feedback[0].problem: empty; queries: $."), "{errors}");
+    assert!(errors.contains("feedback[0].problem: empty: tried $."), "{errors}");
 }
 
 #[test]
