@@ -3,7 +3,9 @@
 mod call_failure;
 mod expected_certificate;
 mod proxies;
+mod user_agent;
 
 pub use call_failure::{CallFailure, TlsFault, error_chain};
 pub use expected_certificate::{expecting, expecting_any};
 pub use proxies::{is_loopback, proxy};
+pub use user_agent::{USER_AGENT, is_relay};

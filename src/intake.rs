@@ -48,6 +48,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::clock;
+use crate::http_client::is_relay;
 use crate::parse_memory::ParseMemory;
 use crate::store::{Arrival, Inbox, StoredEvents, Verified, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
@@ -277,7 +278,13 @@ impl Intake {
     ) -> Result<Acknowledgement, Rejection> {
         match self.admit(parts, body).await? {
             AdmittedRequest::Answered(acknowledgement) => Ok(acknowledgement),
-            AdmittedRequest::Webhook(webhook) => self.keep(webhook, address).await,
+            AdmittedRequest::Webhook(webhook) => {
+                // Also what `savio-relay send` signs is made by a person.
+                let agent = webhook.arrived.headers.get("user-agent");
+                let is_made = agent.is_some_and(|agent| is_relay(agent));
+                let origin = if is_made { WebhookOrigin::Made } else { WebhookOrigin::Sent };
+                self.keep(webhook, address, origin).await
+            }
         }
     }
 
@@ -327,6 +334,7 @@ impl Intake {
         &self,
         webhook: AdmittedWebhook<'_>,
         address: Option<IpAddr>,
+        origin: WebhookOrigin,
     ) -> Result<Acknowledgement, Rejection> {
         let AdmittedWebhook { arrived, extracted, verified, _permit } = webhook;
         let ExtractedEvents { decoded, events, notes, .. } = extracted;
@@ -347,7 +355,7 @@ impl Intake {
             decoded,
             notes,
             events,
-            origin: WebhookOrigin::Sent,
+            origin,
             arrival: Arrival::of(address, verified, response::accepted_status(answer.as_ref())),
         };
         let stored = self.store.store(webhook).await.map_err(Rejection::StoreUnavailable)?;
@@ -368,7 +376,7 @@ impl Intake {
             Ok(AdmittedRequest::Answered(acknowledgement)) => Ok(acknowledgement),
             Ok(AdmittedRequest::Webhook(mut webhook)) if keep => {
                 tested::mark(&mut webhook.extracted.events);
-                self.keep(webhook, None).await
+                self.keep(webhook, None, WebhookOrigin::Made).await
             }
             Ok(AdmittedRequest::Webhook(AdmittedWebhook { arrived, .. })) => {
                 // What its provider would be answered, except for the ids.

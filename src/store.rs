@@ -7,6 +7,8 @@ mod email_address;
 mod erasure;
 mod error;
 mod filter;
+mod flows;
+mod half_hour;
 mod stopped_at;
 mod state_counts;
 mod replay;
@@ -41,6 +43,8 @@ pub use error::{StoreError, UnavailableKind};
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
 };
+pub use flows::{Flow, Flows};
+pub use half_hour::HalfHour;
 pub use headline::Headline;
 pub use inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 pub use issue::{
@@ -52,7 +56,7 @@ pub use mapping_version::{
     FoundVersion, InvalidVersionCursor, MappingHistory, MappingHistoryEntry, MappingText,
     MappingTexts, MappingVersion, VERSIONS_KEPT, VersionCursor,
 };
-pub use monitoring::Monitoring;
+pub use monitoring::{Balance, Monitoring, SeriesRequest};
 pub use operations::{Operations, SESSIONS_MAX, SESSIONS_OF_ONE_MAX};
 pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{

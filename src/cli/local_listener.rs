@@ -10,7 +10,7 @@ use super::error::CommandError;
 use super::input::local_address;
 use crate::config::TlsConfig;
 use crate::http_client::{
-    CallFailure, TlsFault, error_chain, expecting, expecting_any, is_loopback,
+    CallFailure, TlsFault, USER_AGENT, error_chain, expecting, expecting_any, is_loopback,
 };
 use crate::listener::tls::pair::read_certificate;
 
@@ -124,9 +124,7 @@ fn client_with(tls: rustls::ClientConfig) -> Result<Client, CommandError> {
 }
 
 fn client_builder() -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
-        .timeout(TIMEOUT)
+    Client::builder().user_agent(USER_AGENT).timeout(TIMEOUT)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::error::Error;
 use super::send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
 use super::transport::{RawResponse, ReadEnd, SendError};
 use crate::event::{DEFAULT_DESTINATION, Request, RequestKind, storable};
-use crate::http_client::CallFailure;
+use crate::http_client::{CallFailure, USER_AGENT};
 use crate::{clock, json};
 
 /// Number of bytes that are read of a response to [`Client::send`]. A longer one counts as cut off.
@@ -278,7 +278,7 @@ fn connections(base_url: &BaseUrl, timeout: Duration) -> reqwest::ClientBuilder 
     // It fails only if a provider is installed already, which will do as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         // A redirect would send the token to another address, and turn a POST into a GET.
         .redirect(Policy::none())
         // The outcome table decides about retries: Savio has no idempotency key, so a silent one

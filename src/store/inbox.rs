@@ -51,6 +51,9 @@ impl Webhook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookOrigin {
     Sent,
+    /// Made by a person of the relay: a test, or an edited copy of an event. It is no sign that the sender
+    /// sends.
+    Made,
     /// Imported by a person, to be delivered from this time on.
     Imported {
         due_at: Timestamp,

@@ -117,6 +117,6 @@ fn webhook(original: Event, payload: String, received_at: Timestamp) -> Webhook 
         // A person made it: nobody sent it, and no secret matched.
         arrival: Arrival::default(),
         events: vec![event],
-        origin: WebhookOrigin::Sent,
+        origin: WebhookOrigin::Made,
     }
 }

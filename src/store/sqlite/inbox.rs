@@ -20,6 +20,7 @@ use super::rows::events;
 use crate::clock;
 use crate::event::{EventId, State};
 use crate::store::error::{StoreError, UnavailableKind};
+use crate::store::flows::Flow;
 use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 
 /// Time for which an answer of `ready` is reused.
@@ -105,12 +106,22 @@ pub(super) fn store_webhook(
     webhook: &Webhook,
 ) -> Result<StoredEvents, SqliteError> {
     let (stored, new) = deduplicate(transaction, webhook)?;
+    let (source, at) = (webhook.source.as_str(), webhook.received_at);
     if !new.is_empty() {
         let number = insert_webhook(transaction, webhook)?;
         for event in &new {
             insert_event(transaction, webhook, number, event)?;
-            transaction.count_added(webhook.source.as_str(), State::Queued);
+            transaction.count_added(source, at, State::Queued);
+            transaction.happened(source, at, (Flow::Accepted, 1));
         }
+    }
+    match webhook.origin {
+        WebhookOrigin::Sent => {
+            let repeated = i64::try_from(stored.repeated.len()).unwrap_or(i64::MAX);
+            transaction.happened(source, at, (Flow::Duplicate, repeated));
+            transaction.happened(source, at, (Flow::Webhook, 1));
+        }
+        WebhookOrigin::Made | WebhookOrigin::Imported { .. } => {}
     }
     Ok(stored)
 }
@@ -182,7 +193,7 @@ fn insert_event(
                        (SELECT coalesce(max(number), 0) FROM events)),
                    ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10, ?11)";
     let (due_at, rank) = match webhook.origin {
-        WebhookOrigin::Sent => (webhook.received_at, Priority::Live),
+        WebhookOrigin::Sent | WebhookOrigin::Made => (webhook.received_at, Priority::Live),
         WebhookOrigin::Imported { due_at } => (due_at, Priority::Imported),
     };
     connection.prepare_cached(sql)?.execute(params![

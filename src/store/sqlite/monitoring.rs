@@ -1,16 +1,23 @@
-//! `Monitoring` for SQLite: issues.
+//! `Monitoring` for SQLite: issues, and what is counted by half hours.
 
+mod half_hours;
 pub(super) mod issues;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
+use crate::event::SourceName;
 use crate::store::error::StoreError;
 use crate::store::filter::PageRequest;
+use crate::store::flows::Flows;
+use crate::store::half_hour::HalfHour;
 use crate::store::issue::{Issue, IssueFilter, IssueId, IssuePage, MuteOutcome, MuteRequest};
-use crate::store::monitoring::Monitoring;
+use crate::store::monitoring::{Balance, Monitoring, SeriesRequest};
 
 #[async_trait]
 impl Monitoring for Sqlite {
@@ -46,5 +53,32 @@ impl Monitoring for Sqlite {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
         self.writer.write(move |transaction| Ok(issues::mute(transaction, &request)?)).await
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<Vec<Flows>, StoreError> {
+        let mut series = half_hours::Series::new(request);
+        // One read for each month, so that a request for a year holds no reader for long. What happened
+        // is never lowered, so the months need not be of one snapshot.
+        while !series.is_complete() {
+            let read = move |connection: &Connection| series.read_next(connection);
+            series = self.readers.read(Purpose::Lookup, read).await?;
+        }
+        Ok(series.into_flows())
+    }
+
+    async fn balances(
+        &self,
+        since: Timestamp,
+    ) -> Result<BTreeMap<SourceName, Balance>, StoreError> {
+        let read = move |connection: &Connection| half_hours::balances(connection, since);
+        self.readers.read(Purpose::Lookup, read).await
+    }
+
+    async fn webhooks(
+        &self,
+        since: HalfHour,
+    ) -> Result<BTreeMap<SourceName, Vec<(HalfHour, u64)>>, StoreError> {
+        let read = move |connection: &Connection| half_hours::webhooks(connection, since);
+        self.readers.read(Purpose::Lookup, read).await
     }
 }

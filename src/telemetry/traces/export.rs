@@ -24,7 +24,7 @@ use reqwest::redirect::Policy;
 use tracing::{info, warn};
 
 use super::target::Target;
-use crate::http_client::{CallFailure, error_chain, is_loopback};
+use crate::http_client::{CallFailure, USER_AGENT, error_chain, is_loopback};
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -130,7 +130,7 @@ impl Collector {
         // Fails only if a provider is installed already, which will do as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = Client::builder()
-            .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             // A redirect would take the headers, which may hold a key, to another host.
             .redirect(Policy::none())
             // `send` retries itself, and stops when the relay ends.

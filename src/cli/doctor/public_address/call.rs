@@ -12,7 +12,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Body, Client, RequestBuilder, Url};
 
 use super::test_request::TestRequest;
-use crate::http_client::{CallFailure, is_loopback};
+use crate::http_client::{CallFailure, USER_AGENT, is_loopback};
 
 /// Longest time for an answer, about that of most providers.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ impl PublicClient {
         // It fails only if a provider is installed already, which will do as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut client = Client::builder()
-            .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION"), " (doctor)"))
+            .user_agent(format!("{USER_AGENT} (doctor)"))
             // Providers follow none, or lose the body on the way.
             .redirect(Policy::none())
             // A connection that was closed meanwhile would be a fault of this test.

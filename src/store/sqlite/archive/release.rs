@@ -5,11 +5,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::State;
 use crate::store::audit::AuditAction;
+use crate::store::flows::Flow;
 use crate::store::replay::{HoldDecision, ReleaseOutcome, ReleaseRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::operations::audit;
-use crate::store::sqlite::rows::columns::{self, EventIdColumn, TimeColumn};
+use crate::store::sqlite::rows::columns::{EnumColumn, EventIdColumn, TimeColumn};
 
 pub(super) fn release(
     transaction: &Transaction<'_>,
@@ -17,12 +18,14 @@ pub(super) fn release(
 ) -> Result<ReleaseOutcome, SqliteError> {
     let ReleaseRequest { id, decision, at: now, by } = request;
     let (id, decision, now) = (*id, *decision, *now);
-    let sql = "SELECT number, state, source FROM events WHERE id = ?1";
+    let sql = "SELECT number, state, source, received_at FROM events WHERE id = ?1";
     let mut query = transaction.prepare_cached(sql)?;
-    let found =
-        query.query_row([EventIdColumn(id)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-    let found: Option<(i64, columns::EnumColumn<State>, String)> = found.optional()?;
-    let Some((event, columns::EnumColumn(state), source)) = found else {
+    let found = query.query_row([EventIdColumn(id)], |row| {
+        let (EnumColumn(state), TimeColumn(received_at)) = (row.get(1)?, row.get(3)?);
+        Ok((row.get(0)?, state, row.get(2)?, received_at))
+    });
+    let found: Option<(i64, State, String, Timestamp)> = found.optional()?;
+    let Some((event, state, source, received_at)) = found else {
         return Ok(ReleaseOutcome::NotFound);
     };
     if state != State::Held {
@@ -32,6 +35,7 @@ pub(super) fn release(
     let (state, released) = match (decision, is_last) {
         (HoldDecision::AlreadyArrived, true) => {
             deliver(transaction, event, now)?;
+            transaction.happened(&source, now, (Flow::Delivered, 1));
             (State::Delivered, ReleaseOutcome::Delivered)
         }
         (HoldDecision::AlreadyArrived, false) | (HoldDecision::SendAgain, _) => {
@@ -39,8 +43,7 @@ pub(super) fn release(
             (State::Queued, ReleaseOutcome::Queued)
         }
     };
-    transaction.count_removed(&source, State::Held);
-    transaction.count_added(&source, state);
+    transaction.count_moved(&source, received_at, (State::Held, state));
     let detail = match decision {
         HoldDecision::AlreadyArrived => "it arrived",
         HoldDecision::SendAgain => "to be sent again",

@@ -208,13 +208,13 @@ fn queue_event(
     let sql = "UPDATE events SET state = 'queued', reason = ?2, settled_at = NULL, due_at = ?3,
                    queued_at = ?3, waits_since = ?4, tries = 0, replay = 1
                WHERE number = ?1
-               RETURNING source";
+               RETURNING source, received_at";
     let reason = format!("replayed by a person; it was {state}");
     let mut update = transaction.prepare_cached(sql)?;
     let values = params![number, reason, due_at, begun_at];
-    let source: String = update.query_row(values, |row| row.get(0))?;
-    transaction.count_removed(&source, event.state);
-    transaction.count_added(&source, State::Queued);
+    let queued = update.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (source, TimeColumn(received_at)): (String, TimeColumn) = queued;
+    transaction.count_moved(&source, received_at, (event.state, State::Queued));
     Ok(true)
 }
 
@@ -238,14 +238,17 @@ fn restore(transaction: &Transaction<'_>, replay: i64, event: i64) -> Result<(),
                 past.replayed, NULL)
          FROM replayed AS past
          WHERE number = ?1 AND past.event = ?1 AND past.replay = ?2 AND {UNCLAIMED}
-         RETURNING source, state"
+         RETURNING source, state, received_at"
     );
     let mut update = transaction.prepare_cached(&sql)?;
-    let given_back = update.query_row(params![event, replay], |row| Ok((row.get(0)?, row.get(1)?)));
-    let given_back: Option<(String, EnumColumn<State>)> = given_back.optional()?;
-    if let Some((source, EnumColumn(state))) = given_back {
-        transaction.count_removed(&source, State::Queued);
-        transaction.count_added(&source, state);
+    let given_back = update.query_row(params![event, replay], |row| {
+        let (EnumColumn(state), TimeColumn(received_at)) = (row.get(1)?, row.get(2)?);
+        Ok((row.get(0)?, state, received_at))
+    });
+    let given_back: Option<(String, State, Timestamp)> = given_back.optional()?;
+    if let Some((source, state, received_at)) = given_back {
+        // Only moved: that it is delivered, dead or ignored was counted when it happened.
+        transaction.count_moved(&source, received_at, (State::Queued, state));
         previous_state::delete(transaction, event)?;
         let sql = "UPDATE replays SET given_back = given_back + 1 WHERE number = ?1";
         transaction.prepare_cached(sql)?.execute([replay])?;

@@ -1,27 +1,30 @@
 //! A commit in progress, with the changes of the event counts, which are written once at its end.
 
+mod counted;
+
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Deref;
 
-use rusqlite::{Connection, params};
+use jiff::Timestamp;
+use rusqlite::Connection;
 
 use crate::event::State;
+use crate::store::flows::Flow;
+use crate::store::half_hour::HalfHour;
+use counted::SourceChanges;
 
 /// A commit in progress, and the changes of the counts by it.
-// A batch of 256 webhooks of one source changes one row of `counts` instead of changing it 256
-// times.
+// A batch of 256 webhooks of one source changes one row of `counts` and one of `half_hours` instead
+// of changing each 256 times.
 #[derive(Debug)]
 pub(crate) struct Transaction<'c> {
     connection: &'c Connection,
-    changes: RefCell<Vec<CountChange>>,
+    changes: RefCell<Changes>,
 }
 
-#[derive(Debug, Clone)]
-struct CountChange {
-    source: String,
-    state: State,
-    events: i64,
-}
+/// Changes by source.
+type Changes = HashMap<String, SourceChanges>;
 
 impl Deref for Transaction<'_> {
     type Target = Connection;
@@ -36,19 +39,51 @@ impl Transaction<'_> {
         Transaction { connection, changes: RefCell::default() }
     }
 
-    pub(crate) fn count_added(&self, source: &str, state: State) {
-        self.change(source, state, 1);
+    /// Counts that events happened to a source, in the half hour of this time: the one that is stored with
+    /// the event, if one is. What a person takes back happened all the same.
+    pub(crate) fn happened(&self, source: &str, at: Timestamp, (flow, times): (Flow, i64)) {
+        self.change(source, |changes| *changes.half_hour(HalfHour::of(at)).flow(flow) += times);
     }
 
-    pub(crate) fn count_removed(&self, source: &str, state: State) {
-        self.change(source, state, -1);
+    /// Counts an event of this time of receipt that is now stored.
+    pub(crate) fn count_added(&self, source: &str, received_at: Timestamp, state: State) {
+        self.change(source, |changes| changes.count((received_at, state), 1));
     }
 
-    pub(crate) fn change(&self, source: &str, state: State, by: i64) {
+    /// Counts an event that is no longer stored.
+    pub(crate) fn count_removed(&self, source: &str, received_at: Timestamp, state: State) {
+        self.change(source, |changes| changes.count((received_at, state), -1));
+    }
+
+    /// Counts that an event has another state. Whether that happened to it, or was taken back, is said by
+    /// [`Transaction::happened`].
+    pub(crate) fn count_moved(
+        &self,
+        source: &str,
+        received_at: Timestamp,
+        (from, to): (State, State),
+    ) {
+        self.change(source, |changes| {
+            changes.count((received_at, from), -1);
+            changes.count((received_at, to), 1);
+        });
+    }
+
+    /// Corrects the number of events in a state.
+    pub(crate) fn correct_count(&self, source: &str, state: State, by: i64) {
+        self.change(source, |changes| *changes.state(state) += by);
+    }
+
+    /// Corrects the number of events of a half hour in a state.
+    pub(crate) fn correct_half_hour(&self, source: &str, at: HalfHour, (state, by): (State, i64)) {
+        self.change(source, |changes| *changes.half_hour(at).present(state) += by);
+    }
+
+    fn change(&self, source: &str, apply: impl FnOnce(&mut SourceChanges)) {
         let mut changes = self.changes.borrow_mut();
-        match changes.iter_mut().find(|it| it.state == state && it.source == source) {
-            Some(change) => change.events += by,
-            None => changes.push(CountChange { source: source.to_owned(), state, events: by }),
+        match changes.get_mut(source) {
+            Some(changes) => apply(changes),
+            None => apply(changes.entry(source.to_owned()).or_default()),
         }
     }
 
@@ -64,17 +99,12 @@ impl Transaction<'_> {
 
     /// Writes the changes. Call it once, before the commit.
     pub(crate) fn write_counts(&self) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO counts (source, state, events) VALUES (?1, ?2, ?3)
-                   ON CONFLICT DO UPDATE SET events = events + excluded.events";
-        for CountChange { source, state, events } in self.changes.take() {
-            if events != 0 {
-                let change = params![source, state.as_str(), events];
-                self.connection.prepare_cached(sql)?.execute(change)?;
-            }
+        for (source, changes) in self.changes.take() {
+            changes.write(self.connection, &source)?;
         }
         Ok(())
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct CountSnapshot(Vec<CountChange>);
+pub(crate) struct CountSnapshot(Changes);

@@ -279,6 +279,7 @@ impl WriterThread {
 mod tests {
     use std::sync::{OnceLock, mpsc as sync};
 
+    use jiff::Timestamp;
     use tokio::task::JoinSet;
 
     use super::*;
@@ -427,11 +428,11 @@ mod tests {
         queue(&mut tasks, &writer, |transaction| insert_webhook(transaction));
         queue(&mut tasks, &writer, |transaction| {
             insert_webhook(transaction)?;
-            transaction.count_added("form", State::Queued);
+            transaction.count_added("form", Timestamp::UNIX_EPOCH, State::Queued);
             Err(SqliteError::ClaimLost)
         });
         queue(&mut tasks, &writer, |transaction| {
-            transaction.count_added("form", State::Held);
+            transaction.count_added("form", Timestamp::UNIX_EPOCH, State::Held);
             insert_webhook(transaction)
         });
         tokio::task::yield_now().await;

@@ -33,7 +33,7 @@ pub(super) fn drifts(connection: &Connection) -> Result<Vec<CountDrift>, SqliteE
 /// Adds the differences to the counts, which may have changed since.
 pub(super) fn correct(transaction: &Transaction<'_>, drifts: &[CountDrift]) {
     for CountDrift { source, state, events } in drifts {
-        transaction.change(source, *state, *events);
+        transaction.correct_count(source, *state, *events);
     }
 }
 

@@ -64,14 +64,14 @@ fn report(suspects: usize, crashing: &[(LeasedEvent, EventId)]) {
 // `CROSS JOIN`, which SQLite does not reorder: it would read all events and look each up in
 // `suspects`, which is almost always empty. With 1,000,000 events a start took 0.2 s longer.
 const CRASHING: &str = "
-    SELECT number, source, tries, replay, 1, waits_for IS NOT NULL, id
+    SELECT number, source, tries, replay, 1, waits_for IS NOT NULL, received_at, id
     FROM suspects CROSS JOIN events ON number = event
     WHERE deaths >= ?1 AND state = 'queued'";
 
 fn crashing(connection: &Connection) -> rusqlite::Result<Vec<(LeasedEvent, EventId)>> {
     let mut query = connection.prepare(CRASHING)?;
     let events = query.query_map([DEATHS_MAX], |row| {
-        let EventIdColumn(id) = row.get(6)?;
+        let EventIdColumn(id) = row.get(7)?;
         Ok((leased_event::from_row(row)?, id))
     })?;
     events.collect()

@@ -79,7 +79,7 @@ fn mark_undelivered(connection: &Connection) -> rusqlite::Result<(usize, usize)>
 fn queued_events(connection: &Connection) -> rusqlite::Result<Vec<LeasedEvent>> {
     let sql = "SELECT number, source, tries, replay,
                    EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number),
-                   waits_for IS NOT NULL
+                   waits_for IS NOT NULL, received_at
                FROM events WHERE state = 'queued'";
     let mut query = connection.prepare(sql)?;
     let events = query.query_map([], leased_event::from_row)?;

@@ -46,7 +46,7 @@ fn purge_events(
         transaction
             .prepare_cached("DELETE FROM events WHERE number = ?1")?
             .execute([expired.number])?;
-        transaction.count_removed(&expired.source, expired.state);
+        transaction.count_removed(&expired.source, expired.received_at, expired.state);
         bytes += expired.plan_bytes;
         // The webhook goes with the last of its events.
         let sql = "DELETE FROM webhooks WHERE number = ?1
@@ -70,6 +70,7 @@ fn save_highest_number(connection: &Connection) -> rusqlite::Result<()> {
 struct ExpiredEvent {
     number: i64,
     source: String,
+    received_at: Timestamp,
     state: State,
     webhook: i64,
     webhook_bytes: usize,
@@ -83,15 +84,17 @@ fn expired_events(
     // A row begins with the lengths of its columns, so `octet_length` reads no text.
     let sql = "SELECT events.number, events.source, state, webhook,
                    octet_length(body) + coalesce(octet_length(decoded), 0) + octet_length(headers),
-                   coalesce((SELECT octet_length(requests) FROM plans WHERE plans.event = events.number), 0)
+                   coalesce((SELECT octet_length(requests) FROM plans WHERE plans.event = events.number), 0),
+                   events.received_at
                FROM events INDEXED BY events_settled JOIN webhooks ON webhooks.number = webhook
                WHERE settled_at IS NOT NULL AND settled_at < ?1 ORDER BY settled_at LIMIT ?2";
     let mut query = connection.prepare_cached(sql)?;
     let expired = query.query_map(params![TimeColumn(before), EVENTS_MAX], |row| {
-        let EnumColumn(state) = row.get(2)?;
+        let (EnumColumn(state), TimeColumn(received_at)) = (row.get(2)?, row.get(6)?);
         Ok(ExpiredEvent {
             number: row.get(0)?,
             source: row.get(1)?,
+            received_at,
             state,
             webhook: row.get(3)?,
             webhook_bytes: row.get(4)?,

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::leased_event::{self, LeasedEvent};
 use super::{left_out, suspects};
 use crate::event::{Outcome, RecordKey, Request, State};
+use crate::store::flows::Flow;
 use crate::store::headline::Headline;
 use crate::store::planned_request::{PlannedRequest, RequestState};
 use crate::store::queue::{Attempt, Claim, NextStep, Progress, ShortenedRequest, WaitsFor};
@@ -301,8 +302,11 @@ pub(crate) fn settle(
                WHERE number = ?1";
     let mut update = transaction.prepare_cached(sql)?;
     update.execute(params![event.number, state.as_str(), reason, settled_at])?;
-    transaction.count_removed(&event.source, State::Queued);
-    transaction.count_added(&event.source, state);
+    let LeasedEvent { source, received_at, .. } = event;
+    transaction.count_moved(source, *received_at, (State::Queued, state));
+    if let Some(flow) = Flow::into(state) {
+        transaction.happened(source, at, (flow, 1));
+    }
     Ok(())
 }
 
