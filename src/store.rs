@@ -51,7 +51,7 @@ pub use issue::{
     CLOSED_ISSUES_MAX, Issue, IssueFilter, IssueId, IssueKind, IssuePage, IssuePlace, IssueState,
     IssueStep, IssueWords, Mute, MuteOutcome, MuteRequest, OPEN_ISSUES_MAX, STEPS_MAX,
 };
-pub use maintenance::{Maintenance, Purged, run_replay};
+pub use maintenance::{Maintenance, Purged, Recounted, run_replay};
 pub use mapping_version::{
     FoundVersion, InvalidVersionCursor, MappingHistory, MappingHistoryEntry, MappingText,
     MappingTexts, MappingVersion, VERSIONS_KEPT, VersionCursor,

@@ -1,6 +1,7 @@
 //! Background work of a running relay: retention, unfinished replays, and a check of the event
 //! counts at each start.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,11 @@ pub trait Maintenance: Send + Sync {
 
     /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
     /// million events take a third of a second, during which others can write.
-    async fn recount(&self) -> Result<usize, StoreError>;
+    async fn recount(&self) -> Result<Recounted, StoreError>;
+
+    /// Purges some half hours from before this time of whose events none is stored any more, and returns
+    /// whether there are more.
+    async fn purge_half_hours(&self, before: Timestamp) -> Result<bool, StoreError>;
 
     /// Remembers the bundled sources of this program, and returns those that an earlier program on
     /// this store did not have. For a new store, all are known from the beginning.
@@ -63,6 +68,22 @@ pub struct Purged {
     pub has_more: bool,
 }
 
+/// What was wrong before all events were counted anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recounted {
+    /// Numbers of events of a source in a state.
+    pub counts: usize,
+    /// Half hours of a source. A program that does not know them leaves them behind the events.
+    pub half_hours: usize,
+}
+
+impl AddAssign for Recounted {
+    fn add_assign(&mut self, other: Recounted) {
+        self.counts += other.counts;
+        self.half_hours += other.half_hours;
+    }
+}
+
 /// Shortest pause after a step of a replay.
 // Webhooks and delivery share the writer with the steps: a pause as long as the step leaves them at
 // least half of its time.
@@ -76,6 +97,10 @@ const AUDIT_KEPT_DAYS: i64 = 365;
 
 /// Days for which closed issues are kept.
 const ISSUES_KEPT_DAYS: i64 = 90;
+
+/// Days for which it is kept what happened in each half hour: thirteen months, so that a month can be
+/// compared with that of the year before.
+const HALF_HOURS_KEPT_DAYS: i64 = 397;
 
 /// Pause after each step of purging, as a multiple of the time that it took.
 // Nobody waits for purging, so it takes a fifth of the writer's time, and a replay a half.
@@ -115,8 +140,17 @@ async fn recount(store: &dyn Maintenance) {
     // Lists and replays look only into sources and states that have a count: with a wrong one,
     // events would be missing there.
     match store.recount().await {
-        Ok(0) => {}
-        Ok(wrong) => error!(wrong, "event counts were wrong and have been corrected (bug)"),
+        Ok(Recounted { counts, half_hours }) => {
+            if counts > 0 {
+                error!(wrong = counts, "event counts were wrong and have been corrected (bug)");
+            }
+            if half_hours > 0 {
+                info!(
+                    half_hours,
+                    "filled in what happened, by half hours: an older version had not counted it"
+                );
+            }
+        }
         Err(error) => warn!(%error, "the events in the store cannot be counted"),
     }
 }
@@ -152,6 +186,9 @@ pub async fn run_once(
         sleep(PURGE_PAUSE_MIN).await;
     }
     while store.purge_issues(days_before(now, ISSUES_KEPT_DAYS)).await? {
+        sleep(PURGE_PAUSE_MIN).await;
+    }
+    while store.purge_half_hours(days_before(now, HALF_HOURS_KEPT_DAYS)).await? {
         sleep(PURGE_PAUSE_MIN).await;
     }
     Ok(())

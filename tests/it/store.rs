@@ -7,6 +7,7 @@ mod contract;
 mod erasure;
 mod files;
 mod filters;
+mod half_hours;
 mod headlines;
 mod issues;
 mod list;

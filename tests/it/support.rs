@@ -3,6 +3,7 @@
 pub(crate) mod certificate;
 pub(crate) mod collector;
 pub(crate) mod external_tool;
+pub(crate) mod half_hours;
 pub(crate) mod left_out;
 pub(crate) mod relay;
 pub(crate) mod savio;

@@ -13,12 +13,11 @@ use rusqlite::Connection;
 use super::archive::replay;
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
-use super::engine::transaction::Transaction;
 use super::mapping_versions;
 use super::monitoring::issues;
 use super::operations::{audit, sessions};
 use crate::store::error::StoreError;
-use crate::store::maintenance::{Maintenance, Purged};
+use crate::store::maintenance::{Maintenance, Purged, Recounted};
 use crate::store::mapping_version::MappingTexts;
 use crate::store::replay::{ReplayId, ReplayProgress};
 
@@ -78,20 +77,23 @@ impl Maintenance for Sqlite {
         Ok(true)
     }
 
-    async fn recount(&self) -> Result<usize, StoreError> {
+    async fn recount(&self) -> Result<Recounted, StoreError> {
         self.damage.check()?;
-        let drifts = self.readers.read(Purpose::Lookup, recount::drifts).await?;
-        let count = drifts.len();
-        if count > 0 {
-            // The difference is added and not the count set: events changed state since it was
-            // read.
-            let mend = move |transaction: &Transaction<'_>| {
-                recount::correct(transaction, &drifts);
-                Ok(())
-            };
-            self.writer.write(mend).await?;
+        recount::recount(&self.readers, &self.writer).await
+    }
+
+    async fn purge_half_hours(&self, before: Timestamp) -> Result<bool, StoreError> {
+        self.damage.check()?;
+        let look = move |connection: &Connection| {
+            Ok(retention::has_expired_half_hours(connection, before)?)
+        };
+        // Without a commit each minute for nothing.
+        if !self.readers.read(Purpose::Lookup, look).await? {
+            return Ok(false);
         }
-        Ok(count)
+        self.writer
+            .write(move |transaction| Ok(retention::purge_half_hours(transaction, before)?))
+            .await
     }
 
     async fn remember_bundled(&self, names: Vec<String>) -> Result<Vec<String>, StoreError> {

@@ -7,8 +7,8 @@ use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::sqlite::Settings;
 use savio_relay::store::{
     Attempt, AuditFilter, EmailAddress, Erasure, ErasureOutcome, ErasureRequest, EventFilter,
-    HoldDecision, NewEvent, PageRequest, Progress, ReplayId, ReplayRequest, Store, Webhook,
-    run_replay,
+    HoldDecision, NewEvent, PageRequest, Progress, Recounted, ReplayId, ReplayRequest, Store,
+    Webhook, run_replay,
 };
 
 use crate::support::store::{
@@ -79,7 +79,7 @@ async fn erased_event_leaves_no_byte_and_keeps_its_line() {
     let line =
         store.list(EventFilter::default(), PageRequest { limit: 9, after: None }).await.unwrap();
     assert_eq!((line.events[0].id, line.events[0].erased_at), (id, Some(at(50))));
-    assert_eq!(store.recount().await.unwrap(), 0);
+    assert_eq!(store.recount().await.unwrap(), Recounted::default());
 }
 
 #[tokio::test]

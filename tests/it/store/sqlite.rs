@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
 use savio_relay::store::{
-    ClaimedEvent, EventRecord, Inbox, NewEvent, Queue, StoreError, StoredEvents,
+    ClaimedEvent, EventRecord, Inbox, NewEvent, Queue, Recounted, StoreError, StoredEvents,
 };
 use savio_relay::telemetry::metrics::{Counters, Gauges, Metrics, TextFormat};
 use tokio::time::timeout;
@@ -319,7 +319,7 @@ async fn unreadable_event_is_dead_and_affects_no_other() {
         .unwrap();
     assert_eq!((state.as_str(), lease), ("dead", None));
     assert!(reason.starts_with("it cannot be read from the store: "), "{reason}");
-    assert_eq!(store.recount().await, Ok(0));
+    assert_eq!(store.recount().await, Ok(Recounted::default()));
 }
 
 /// Returns the event as it is shown after this change of its rows, once it is dead.

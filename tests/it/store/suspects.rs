@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use savio_relay::event::{EventId, State};
 use savio_relay::store::{
-    ClaimedEvent, EventFilter, ReplayId, ReplayRequest, Store, StoreError, Suspect, Webhook,
-    WebhookOrigin, run_replay,
+    ClaimedEvent, EventFilter, Recounted, ReplayId, ReplayRequest, Store, StoreError, Suspect,
+    Webhook, WebhookOrigin, run_replay,
 };
 
 use crate::support::store::{
@@ -197,7 +197,7 @@ async fn event_marked_during_three_crashes_is_dead() {
     );
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.len(), counts[0].state, counts[0].events), (1, State::Dead, 1));
-    assert_eq!(store.recount().await, Ok(0));
+    assert_eq!(store.recount().await, Ok(Recounted::default()));
     assert_eq!(claim(&*store, at(99), 9).await, []);
 }
 

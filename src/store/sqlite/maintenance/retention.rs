@@ -104,6 +104,34 @@ fn expired_events(
     expired.collect()
 }
 
+/// Number of rows that one step deletes.
+const HALF_HOURS_MAX: usize = 500;
+
+/// Condition for a half hour from before a time of whose events none is stored.
+const EXPIRED: &str = "at < ?1 AND now_queued = 0 AND now_delivered = 0 AND now_ignored = 0
+    AND now_held = 0 AND now_dead = 0";
+
+pub(super) fn has_expired_half_hours(
+    connection: &Connection,
+    before: Timestamp,
+) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT 1 FROM half_hours WHERE {EXPIRED}");
+    connection.prepare_cached(&sql)?.exists([TimeColumn(before)])
+}
+
+/// Deletes some half hours from before a time, and returns whether there are more.
+pub(super) fn purge_half_hours(
+    connection: &Connection,
+    before: Timestamp,
+) -> rusqlite::Result<bool> {
+    let sql = format!(
+        "DELETE FROM half_hours WHERE (at, source) IN
+             (SELECT at, source FROM half_hours WHERE {EXPIRED} LIMIT ?2)"
+    );
+    let mut delete = connection.prepare_cached(&sql)?;
+    Ok(delete.execute(params![TimeColumn(before), HALF_HOURS_MAX])? == HALF_HOURS_MAX)
+}
+
 /// Deletes replays that started before this time, have ended, and have no event waiting.
 fn purge_replays(connection: &Connection, before: Timestamp) -> Result<(), SqliteError> {
     let sql = "DELETE FROM replays WHERE number IN
