@@ -25,6 +25,8 @@ mod mapping_changes;
 mod mapping_text;
 mod new_test;
 mod text_checks;
+pub(crate) mod time_bound;
+mod unread_input;
 mod pages;
 mod response_headers;
 mod state;

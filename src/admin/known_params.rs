@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use super::contract::Contracts;
 use super::error::ApiError;
+use super::unread_input::explained;
 
 /// Middleware that answers 400 to an unknown parameter.
 pub(super) async fn check(
@@ -23,7 +24,7 @@ pub(super) async fn check(
 /// Fails if there is a parameter that is not known.
 pub(super) fn require(uri: &Uri, known: &[String]) -> Result<(), ApiError> {
     let received: Query<Vec<(String, String)>> =
-        Query::try_from_uri(uri).map_err(|error| ApiError::BadRequest(error.body_text()))?;
+        Query::try_from_uri(uri).map_err(|error| explained(&error))?;
     match received.iter().find(|(name, _)| !known.contains(name)) {
         Some((name, _)) if known.is_empty() => {
             let reason = format!("unknown parameter `{name}`; none is known here");

@@ -20,7 +20,7 @@ use super::csrf;
 use super::error::ApiError;
 use super::known_params;
 use super::logins::{BegunSession, LoginProof, Logins};
-use crate::json;
+use super::unread_input::{explained, read_object};
 use next_path::NextPath;
 
 /// Largest body: tokens and paths are short.
@@ -55,8 +55,7 @@ async fn show_login(
     logins.hosts.require_host(&parts)?;
     known_params::require(&parts.uri, &["code".to_owned(), "next".to_owned()])?;
     let query = axum::extract::Query::<LoginQuery>::try_from_uri(&parts.uri);
-    let LoginQuery { code, next } =
-        query.map_err(|error| ApiError::BadRequest(error.body_text()))?.0;
+    let LoginQuery { code, next } = query.map_err(|error| explained(&error))?.0;
     // A link counts, whoever is logged in: it may be for another role.
     if let Some(code) = code {
         return Ok(Html(html::link_page(&code, &next)).into_response());
@@ -107,7 +106,7 @@ impl LoginBody {
         if !media_type.is_some_and(|it| it.starts_with(b"application/json")) {
             return Err(ApiError::ContentType);
         }
-        json::from_slice(body).map_err(|error| ApiError::BadRequest(error.to_string()))
+        read_object(body)
     }
 
     fn proof(self) -> Result<LoginProof, ApiError> {

@@ -8,7 +8,6 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Uri, header};
 use axum::response::Json;
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -17,6 +16,8 @@ use super::error::ApiError;
 use super::mapping_changes::ExpectedFile;
 use super::state::AdminState;
 use super::states_param::States;
+use super::time_bound::{Since, Until};
+use super::unread_input::{explained, read_object};
 use crate::event::{EventId, SourceName, State};
 use crate::json::Object;
 use crate::store::{EventFilter, PageRequest, StoppedAt};
@@ -60,7 +61,7 @@ fn with_one_state(address: &Uri, pairs: &[(String, String)]) -> Result<Uri, ApiE
 
 fn read<T: DeserializeOwned>(address: &Uri) -> Result<T, ApiError> {
     let read = Query::try_from_uri(address);
-    read.map(|Query(query)| query).map_err(|error| ApiError::BadRequest(error.body_text()))
+    read.map(|Query(query)| query).map_err(|error| explained(&error))
 }
 
 fn not_blank(key: &str, value: &str) -> Result<(), ApiError> {
@@ -83,8 +84,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<JsonBody<T>, ApiError> {
         use axum::body::HttpBody as _;
         if request.body().is_end_stream() {
-            let empty = serde_json::from_str("{}");
-            return empty.map(JsonBody).map_err(|error| ApiError::BadRequest(error.to_string()));
+            return read_object(b"{}").map(JsonBody);
         }
         let read = Json::from_request(request, state).await;
         read.map(|Json(Object(body))| JsonBody(body)).map_err(|rejection| match rejection {
@@ -92,7 +92,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             JsonRejection::BytesRejection(error) if error.status().as_u16() == 413 => {
                 ApiError::TooLarge
             }
-            other => ApiError::BadRequest(other.body_text()),
+            other => explained(&other),
         })
     }
 }
@@ -154,10 +154,12 @@ pub(crate) struct EventQuery {
     /// Events of the sources that send to this destination.
     #[param(value_type = Option<SourceName>)]
     pub(super) destination: Option<String>,
-    /// Events received at this time or later.
-    pub(super) since: Option<Timestamp>,
-    /// Events received before this time.
-    pub(super) until: Option<Timestamp>,
+    /// Events received at this time or later: an age, a date in UTC or a time.
+    #[param(inline)]
+    pub(super) since: Option<Since>,
+    /// Events received before this time; a date includes the whole day.
+    #[param(inline)]
+    pub(super) until: Option<Until>,
     /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     #[param(min_length = 1)]
     pub(super) q: Option<String>,
@@ -206,8 +208,8 @@ impl EventQuery {
             ids: Vec::new(),
             states: state.map(|States(states)| states).unwrap_or_default(),
             sources,
-            since,
-            until,
+            since: since.map(|Since(time)| time),
+            until: until.map(|Until(time)| time),
             text: q,
             left_out,
             contains,

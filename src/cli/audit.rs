@@ -7,10 +7,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
 use super::error::CommandError;
-use super::events::filter::{since, until};
 use super::output::{self, line, stdout_style};
 use super::times::{TimeFormat, TimeOptions};
 use super::{input, open_store, runtime, table};
+use crate::admin::time_bound::{since, until};
 use crate::secret::Environment;
 use crate::store::{
     AuditAction, AuditEntry, AuditFilter, AuditPage, AuditVia, Cursor, Operations, PageRequest,

@@ -1,5 +1,6 @@
 //! Names of sources, event types and events.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -63,7 +64,8 @@ pub const DEFAULT_DESTINATION: &str = "default";
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
-#[serde(transparent)]
+#[serde(try_from = "Cow<'_, str>")]
+#[schema(value_type = Uuid)]
 pub struct EventId(Uuid);
 
 impl EventId {
@@ -156,11 +158,23 @@ impl fmt::Display for EventId {
     }
 }
 
-impl FromStr for EventId {
-    type Err = uuid::Error;
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("write the whole id of an event, such as 01a1f2c4-0000-7000-8000-000000000000")]
+pub struct InvalidEventId;
 
-    fn from_str(text: &str) -> Result<EventId, uuid::Error> {
-        text.parse().map(EventId)
+impl FromStr for EventId {
+    type Err = InvalidEventId;
+
+    fn from_str(text: &str) -> Result<EventId, InvalidEventId> {
+        text.parse().map(EventId).map_err(|_| InvalidEventId)
+    }
+}
+
+impl TryFrom<Cow<'_, str>> for EventId {
+    type Error = InvalidEventId;
+
+    fn try_from(text: Cow<'_, str>) -> Result<EventId, InvalidEventId> {
+        text.parse()
     }
 }
 

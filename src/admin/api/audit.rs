@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Json;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::admin::error::ApiError;
 use crate::admin::params::{QueryParams, page};
 use crate::admin::state::AdminState;
+use crate::admin::time_bound::{Since, Until};
 use crate::store::{AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, Cursor};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -22,10 +22,12 @@ pub(crate) struct AuditQuery {
     /// Actions of this kind.
     #[param(inline)]
     action: Option<AuditAction>,
-    /// Actions at this time or later.
-    since: Option<Timestamp>,
-    /// Actions before this time.
-    until: Option<Timestamp>,
+    /// Actions at this time or later: an age, a date in UTC or a time.
+    #[param(inline)]
+    since: Option<Since>,
+    /// Actions before this time; a date includes the whole day.
+    #[param(inline)]
+    until: Option<Until>,
     /// Number of actions at most.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u16>,
@@ -54,6 +56,7 @@ pub(crate) async fn list(
     QueryParams(AuditQuery { who, action, since, until, limit, after }, _): QueryParams<AuditQuery>,
 ) -> Result<Json<AuditList>, ApiError> {
     let page = page(limit, after.as_deref())?;
+    let (since, until) = (since.map(|Since(time)| time), until.map(|Until(time)| time));
     let filter = AuditFilter { who, action, since, until };
     let AuditPage { entries, next } = admin.store.audit(filter, page).await?;
     let AuditNames { people, actions } = admin.store.audit_names().await?;

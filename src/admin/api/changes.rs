@@ -9,7 +9,6 @@ use std::{fmt, mem};
 
 use axum::extract::State;
 use axum::response::Json;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
@@ -22,6 +21,7 @@ use crate::admin::mistakes::errors;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment};
 use crate::admin::state::AdminState;
 use crate::admin::states_param::States;
+use crate::admin::time_bound::{Since, Until};
 use crate::clock;
 use crate::comparison::{self, ChangeCounts, ComparisonError, MappingPair, Walk};
 use crate::delivery::MappingInService;
@@ -52,10 +52,12 @@ pub(crate) struct ChangesBody {
     /// Events in this state, or in one of several.
     #[schema(inline)]
     state: Option<States>,
-    /// Events received at this time or later.
-    since: Option<Timestamp>,
-    /// Events received before this time.
-    until: Option<Timestamp>,
+    /// Events received at this time or later: an age, a date in UTC or a time.
+    #[schema(inline)]
+    since: Option<Since>,
+    /// Events received before this time; a date includes the whole day.
+    #[schema(inline)]
+    until: Option<Until>,
     /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     q: Option<String>,
     /// Part of the payload, without regard to case.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Json;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 use utoipa::ToSchema;
@@ -17,6 +16,7 @@ use crate::admin::params::{EventQuery, JsonBody, PathSegment, id, no_event};
 use crate::admin::role::Role;
 use crate::admin::state::AdminState;
 use crate::admin::states_param::States;
+use crate::admin::time_bound::{Since, Until};
 use crate::admin::views::ReplayView;
 use crate::clock;
 use crate::event::{EventId, State as EventState};
@@ -38,10 +38,12 @@ pub(crate) struct ReplayBody {
     source: Option<String>,
     /// Events of the sources that send to this destination.
     destination: Option<String>,
-    /// Events received at this time or later.
-    since: Option<Timestamp>,
-    /// Events received before this time.
-    until: Option<Timestamp>,
+    /// Events received at this time or later: an age, a date in UTC or a time.
+    #[schema(inline)]
+    since: Option<Since>,
+    /// Events received before this time; a date includes the whole day.
+    #[schema(inline)]
+    until: Option<Until>,
     /// Part of the id, delivery id, type, reason, summary, person or company, without regard to case.
     q: Option<String>,
     /// Part of the payload, without regard to case.

@@ -176,7 +176,7 @@ async fn comparison_is_refused_with_its_reason() {
     }
     check(json!({}), 400, "mapping").await;
     check(json!({ "mapping": MAPPING, "q": " " }), 400, "`q` is empty").await;
-    check(json!({ "mapping": MAPPING, "source": "form" }), 400, "unknown field `source`").await;
+    check(json!({ "mapping": MAPPING, "source": "form" }), 400, "unknown key `source`").await;
 
     let answer =
         scene.post(PATH, json!({ "mapping": "provider = \"form\"\n[[feedback]]\n" })).await;

@@ -75,7 +75,7 @@ async fn unfit_input_of_a_draft_is_refused() {
         (json!({ "payload": { "a": vec![1; 1_001] } }), "more than 1000 values"),
         (json!({ "payload": {}, "headers": headers }), "more than 200 headers"),
         (json!({ "payload": {}, "name": "no name!" }), ""),
-        (json!({ "payload": {}, "x": 1 }), "unknown field `x`"),
+        (json!({ "payload": {}, "x": 1 }), "unknown key `x`"),
     ] {
         let answer = scene.call("POST", PATH, Some(&body)).await;
 

@@ -108,9 +108,9 @@ async fn unknown_key_is_refused_with_its_place_and_the_known_keys() {
         let answer = scene.call(&operation.method, &path, Some(&request)).await;
         let response = answer.json()["reason"].as_str().unwrap().to_owned();
         assert_eq!(answer.status, 400, "{path}: {response}");
-        assert!(response.contains("unknown field `unknown`, expected "), "{path}: {response}");
+        assert!(response.contains("unknown key `unknown`; known here: "), "{path}: {response}");
         let at = request.to_string().find("unknown").unwrap() + "unknown\"".len();
-        assert!(response.ends_with(&format!(" at line 1 column {at}")), "{path}: {response}");
+        assert!(response.ends_with(&format!(" (line 1, column {at})")), "{path}: {response}");
         let schema = description.resolve(&body["content"]["application/json"]["schema"]);
         assert_eq!(schema["additionalProperties"], false, "{path}: {schema}");
     }
@@ -171,4 +171,97 @@ async fn json_array_for_an_object_is_refused_by_every_route() {
 
     assert!(routes >= 4, "{routes} routes take a body");
     assert_eq!(scene.get(&format!("/api/v1/events/{held}")).await["state"], "held");
+}
+
+const TIME_FORMATS: &str =
+    "write an age (2h, 7d), a date (2026-01-31) or a time (2026-01-31T12:00:00Z)";
+
+#[tokio::test]
+async fn mistake_in_a_query_is_explained_in_words_for_people() {
+    let scene = Scene::new().await;
+    let [_, _, held, _] = scene.one_of_each().await;
+    let formats = TIME_FORMATS;
+    let since = format!("`since`: {formats}");
+    let query = async |path: &str, reason: &str| {
+        let answer = scene.call("GET", &format!("/api/v1/{path}"), None).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["reason"].as_str()),
+            (400, Some(reason)),
+            "{path}"
+        );
+    };
+    let states = "write one of queued, delivered, ignored, held, dead";
+
+    query("events?state=ded", &format!("`state`: there is no state ded; {states}")).await;
+    query("events?state=dead,ded", &format!("`state`: there is no state ded; {states}")).await;
+    query("events?since=soon", &since).await;
+    query("events/counts?until=31.01.2026", &format!("`until`: {formats}")).await;
+    query("events?limit=many", "`limit`: write a whole number").await;
+    query("events?limit=99999", "`limit`: this number is too large").await;
+    query("events?left_out=x", "`left_out`: write true or false").await;
+    query(
+        "events?attempts_min=0",
+        "`attempts_min`: a whole number from 1 to 4294967295 is expected",
+    )
+    .await;
+    query("events?q=a&q=b", "`q` is there more than once").await;
+    query("audit?since=soon", &since).await;
+    query(
+        &format!("events/{held}/explain?mapping=old"),
+        "`mapping`: there is no mapping old; write one of used, current",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn mistake_in_a_body_is_explained_in_words_for_people() {
+    let scene = Scene::new().await;
+    let since = format!("`since`: {TIME_FORMATS}");
+    let body = async |path: &str, body: Value, reason: &str| {
+        let answer = scene.call("POST", &format!("/api/v1/{path}"), Some(&body)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["reason"].as_str()),
+            (400, Some(reason)),
+            "{path}"
+        );
+    };
+    body("replay", json!({ "since": "soon", "dry_run": true }), &since).await;
+    body(
+        "replay",
+        json!({ "stage": "mars" }),
+        "`stage`: there is no stage mars; write one of mapping, savio, time",
+    )
+    .await;
+    body("sources/form/changes", json!({ "mapping": "", "since": "soon" }), &since).await;
+    body("draft", json!({}), "`payload` is missing").await;
+    body("check", json!({ "mapping": 5 }), "`mapping`: a text is expected, not a number").await;
+    body(
+        "sources/form/tests",
+        json!({ "event": "x" }),
+        "`event`: write the whole id of an event, such as 01a1f2c4-0000-7000-8000-000000000000",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn list_counts_and_replay_accept_ages_and_dates() {
+    let scene = Scene::new().await;
+    scene.one_of_each().await;
+    let count = async |since: &str, until: &str| {
+        let page = scene.get(&format!("/api/v1/events?since={since}&until={until}")).await;
+        let counts = scene.get(&format!("/api/v1/events/counts?since={since}&until={until}")).await;
+        let body = json!({ "since": since, "until": until, "dry_run": true });
+        let replay = scene.call("POST", "/api/v1/replay", Some(&body)).await;
+        assert_eq!(replay.status, 200, "{since} {until}");
+        let counted: u64 =
+            counts["events"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+        let listed = page["events"].as_array().unwrap().len();
+        assert_eq!(u64::try_from(listed).unwrap(), counted, "{since} {until}");
+        listed
+    };
+
+    assert_eq!(count("1h", "2999-12-31").await, 4);
+    assert_eq!(count("2020-01-31", "2999-12-31T12:00:00Z").await, 4);
+    assert_eq!(count("7d", "1h").await, 0);
+    assert_eq!(count("2020-01-31", "2020-02-01").await, 0);
 }
