@@ -12,8 +12,11 @@ mod provider_guess;
 mod question_list;
 pub(crate) mod saved_request;
 mod signature_comment;
+mod surroundings;
 mod toml_text;
 mod vocabulary;
+#[cfg(test)]
+mod work_tests;
 mod words;
 
 use std::sync::Arc;
@@ -44,8 +47,7 @@ pub(crate) struct DraftInput<'i> {
     pub(crate) file_name: &'i str,
     /// Name of the source; none for that of the provider.
     pub(crate) name: Option<SourceName>,
-    /// Most texts, numbers and other single values of the payload. The time grows with their square,
-    /// since each is judged by what is around it.
+    /// Most texts, numbers and other single values of the payload.
     pub(crate) values_max: usize,
 }
 

@@ -46,7 +46,7 @@ pub(super) fn best<'c, 'l, 'v>(
 }
 
 pub(super) fn is_secret(leaf: &Leaf<'_>) -> bool {
-    leaf.path.mentions(SECRETS)
+    leaf.mentions(SECRETS)
 }
 
 /// Returns whether a value can be the field at all.

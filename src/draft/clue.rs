@@ -1,9 +1,8 @@
 //! What can be seen of one value of a payload: its words, its place, and what stands beside it. Pure.
 
-use serde_json::Value;
-
 use super::leaves::{Leaf, ValuePath};
-use super::vocabulary::{BODIES, CONTENTS, CUSTOMERS, SETTINGS, STAFF, VERBS};
+use super::surroundings::{Keys, Surroundings};
+use super::vocabulary::{BODIES, CONTENTS, CUSTOMERS, SETTINGS, VERBS};
 use super::words::{has, is_for_people, words};
 use crate::event::is_email;
 
@@ -26,9 +25,9 @@ const SHARED: [&str; 10] = [
 pub(super) struct Clue<'l> {
     pub(super) path: &'l ValuePath,
     pub(super) text: &'l str,
-    beside: Option<&'l serde_json::Map<String, Value>>,
+    around: Option<&'l Surroundings<'l>>,
     /// Words of its key, and then of each key above it.
-    names: Vec<Vec<String>>,
+    names: &'l [Vec<String>],
     known: Known<'l>,
 }
 
@@ -43,8 +42,8 @@ pub(super) struct Known<'l> {
 
 impl<'l> Clue<'l> {
     pub(super) fn new(leaf: &'l Leaf<'_>, known: Known<'l>) -> Clue<'l> {
-        let Leaf { path, text, object } = leaf;
-        Clue { path, text, beside: *object, names: path.names(), known }
+        let Leaf { path, names, text, around } = leaf;
+        Clue { path, text, around: around.as_deref(), names, known }
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -80,25 +79,9 @@ impl<'l> Clue<'l> {
         self.path.has_items()
     }
 
-    pub(super) fn beside_has(&self, known: &str) -> bool {
-        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.trim().is_empty());
-        let mut others = self.beside.into_iter().flatten();
-        others
-            .any(|(key, value)| is_text(value) && has(&words(key), known) && !self.is_own_key(key))
-    }
-
-    fn is_own_key(&self, key: &str) -> bool {
-        self.path.last_key() == Some(key)
-    }
-
-    /// Returns whether a key beside it, such as `is_host` or `role`, says that it has such a role.
-    fn is_flagged(&self, roles: &str) -> bool {
-        let is_flag = |(key, value): (&String, &Value)| match value {
-            Value::Bool(true) => has(&words(key), roles),
-            Value::String(role) => has(&words(key), "role type kind") && has(&words(role), roles),
-            _ => false,
-        };
-        self.beside.into_iter().flatten().any(is_flag)
+    /// Returns whether another key of its object is of a kind.
+    fn is_beside(&self, kind: for<'a> fn(&'a Surroundings<'l>) -> &'a Keys<'l>) -> bool {
+        self.around.is_some_and(|around| kind(around).are_beside(self.path.last_key()))
     }
 }
 
@@ -106,12 +89,13 @@ pub(super) fn has_question_as_key(clue: &Clue<'_>) -> bool {
     clue.path.last_key().is_some_and(|key| is_for_people(key) && words(key).len() > 2)
 }
 
+pub(super) fn has_title_beside(clue: &Clue<'_>) -> bool {
+    clue.is_beside(|around| &around.titles)
+}
+
 /// Returns whether it is the question of a form rather than an answer to it.
 pub(super) fn is_question(clue: &Clue<'_>) -> bool {
-    let has_answer = clue.beside.is_some_and(|object| {
-        let is_answer = |key: &str| has(&words(key), "answer value") && !clue.is_own_key(key);
-        object.iter().any(|(key, value)| !has_parts(value) && (is_answer(key) || key == "response"))
-    });
+    let has_answer = clue.is_beside(|around| &around.answers);
     let asks = clue.text.ends_with('?') && clue.key_has("title label name prompt template heading");
     asks || has_answer && clue.key_has("title label question name text prompt heading body")
 }
@@ -157,11 +141,11 @@ pub(super) fn is_of_person(clue: &Clue<'_>) -> bool {
 }
 
 pub(super) fn is_flagged_as_staff(clue: &Clue<'_>) -> bool {
-    clue.is_flagged(STAFF)
+    clue.around.is_some_and(|around| around.is_staff)
 }
 
 pub(super) fn is_flagged_as_customer(clue: &Clue<'_>) -> bool {
-    clue.is_flagged(CUSTOMERS)
+    clue.around.is_some_and(|around| around.is_customer)
 }
 
 pub(super) fn is_named_email(clue: &Clue<'_>) -> bool {
@@ -193,27 +177,16 @@ pub(super) fn has_several_words(clue: &Clue<'_>) -> bool {
 
 /// Returns whether an object that is not a person stands beside it.
 pub(super) fn is_in_envelope(clue: &Clue<'_>) -> bool {
-    let is_object =
-        |(key, value): (&String, &Value)| value.is_object() && has(&words(key), CONTENTS);
-    clue.beside.into_iter().flatten().any(is_object)
+    clue.around.is_some_and(|around| around.has_content)
 }
 
 pub(super) fn is_nested(clue: &Clue<'_>) -> bool {
     clue.depth() > 1
 }
 
-/// Returns whether a value is an object, or a list of objects.
-pub(super) fn has_parts(value: &Value) -> bool {
-    match value {
-        Value::Object(_) => true,
-        Value::Array(items) => items.iter().any(Value::is_object),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
 /// Returns whether it answers a text beside it, as a company answers a review.
 pub(super) fn answers_text(clue: &Clue<'_>) -> bool {
-    clue.key_has("answer reply response") && clue.beside_has("body content text description review")
+    clue.key_has("answer reply response") && clue.is_beside(|around| &around.bodies)
 }
 
 /// Returns whether its key is a role, and its value looks like a name: `"author": "Mia Aho"`.

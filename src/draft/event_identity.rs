@@ -89,9 +89,12 @@ pub(super) fn find(payload: &Value, headers: &Headers, objects: EventObjects<'_>
     if let Some(id) = header(headers, is_id_header) {
         return EventIdentity { event_type, id: Some(id), ..EventIdentity::default() };
     }
+    // That an envelope beside the type has, if the object of the event has an id of its own.
+    let type_place = event_type.as_ref().map(|it| &it.place);
+    let envelope = type_place.filter(|_| leaves.iter().any(is_object_id));
     let mut ids: Vec<(i32, &Leaf<'_>)> = leaves
         .iter()
-        .map(|leaf| (id_points(leaf, &leaves, event_type.as_ref(), objects), leaf))
+        .map(|leaf| (id_points(leaf, envelope, objects), leaf))
         .filter(|(points, _)| *points >= ID_MIN)
         .collect();
     ids.sort_by_key(|(points, _)| std::cmp::Reverse(*points));
@@ -189,13 +192,8 @@ const OWN_ID: i32 = 100;
 const ID_MIN: i32 = 30;
 
 /// Returns how surely a value is an id by which repeats can be told.
-fn id_points(
-    leaf: &Leaf<'_>,
-    leaves: &[Leaf<'_>],
-    event_type: Option<&IdentityValue>,
-    objects: EventObjects<'_>,
-) -> i32 {
-    let names = leaf.path.names();
+fn id_points(leaf: &Leaf<'_>, envelope: Option<&ValuePath>, objects: EventObjects<'_>) -> i32 {
+    let names = &leaf.names;
     let (Some(key), false) = (names.first(), leaf.path.has_items()) else { return 0 };
     if !is_id_value(&leaf.text) || is_secret(leaf) || leaf.path.last_key().is_none() {
         return 0;
@@ -216,7 +214,7 @@ fn id_points(
     if !(is_plain || is_of_object) || has(key, SHARED) || above && !is_objects {
         return 0;
     }
-    if is_plain && is_of_envelope(leaf, leaves, event_type) {
+    if is_plain && leaf.path.depth() == 1 && envelope.is_some_and(|it| leaf.path.parent() == *it) {
         return OWN_ID;
     }
     // A word that many events share, such as `message`, is no id of one of them.
@@ -255,25 +253,16 @@ fn nearness(leaf: &Leaf<'_>, object: &ValuePath) -> i32 {
     }
 }
 
-/// Returns whether the id stands beside the type, and the object of the event has an id of its own.
-fn is_of_envelope(
-    leaf: &Leaf<'_>,
-    leaves: &[Leaf<'_>],
-    event_type: Option<&IdentityValue>,
-) -> bool {
-    let is_beside_type = event_type.is_some_and(|it| it.place == leaf.path.parent());
-    let is_object = |other: &Leaf<'_>| {
-        let names = other.path.names();
-        let is_id = names.first().is_some_and(|key| {
-            key.len() == 1 && has(key, "id uuid uid guid number")
-                || has(key, "id") && has(key, OBJECTS)
-        });
-        let is_object = names
-            .get(1)
-            .is_some_and(|name| has(name, OBJECTS) || has(name, "data payload attributes"));
-        is_id && is_object && other.path.depth() > leaf.path.depth() && !other.path.has_items()
-    };
-    leaf.path.depth() == 1 && is_beside_type && leaves.iter().any(is_object)
+/// Returns whether it is the id of an object below the top of the payload.
+fn is_object_id(leaf: &Leaf<'_>) -> bool {
+    let is_id = leaf.names.first().is_some_and(|key| {
+        key.len() == 1 && has(key, "id uuid uid guid number") || has(key, "id") && has(key, OBJECTS)
+    });
+    let is_of_object = leaf
+        .names
+        .get(1)
+        .is_some_and(|name| has(name, OBJECTS) || has(name, "data payload attributes"));
+    is_id && is_of_object && leaf.path.depth() > 1 && !leaf.path.has_items()
 }
 
 /// Returns an id that is made of an object's: with the type, since several events are of one

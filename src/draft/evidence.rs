@@ -26,8 +26,6 @@ enum Sign {
     Above(&'static str),
     /// A word of its own key or of one above it.
     Path(&'static str),
-    /// A word of a key beside it, in the same object.
-    Beside(&'static str),
     Clue(fn(&Clue<'_>) -> bool),
 }
 
@@ -54,7 +52,7 @@ const fn row(of: &'static [Field], points: i32, sign: Sign, why: &'static str) -
 }
 
 use Field::{Company, Email, EventType, Link, Name, Text};
-use Sign::{Above, Beside, Clue as If, Key, Path};
+use Sign::{Above, Clue as If, Key, Path};
 
 const TABLE: &[Evidence] = &[
     // What the person says: the kind of key decides, the length only between two of the same kind.
@@ -62,7 +60,7 @@ const TABLE: &[Evidence] = &[
     row(&[Text], 60, Key(BODIES), "its key is one for the body of a text"),
     row(&[Text], 50, If(clue::has_question_as_key), "its key is a question"),
     row(&[Text], 30, Key(TITLES), "it is a title"),
-    row(&[Text], 10, Beside(TITLES), "a title stands beside it"),
+    row(&[Text], 10, If(clue::has_title_beside), "a title stands beside it"),
     row(&[Text], -80, Key(LABELS), "its key is one for names, ids and states"),
     row(&[Text], -20, Key(COPIES), "it is a copy of another text"),
     row(&[Text], -60, If(clue::is_short_label), "one or two words are rather a name or a state"),
@@ -197,7 +195,6 @@ fn holds(sign: Sign, clue: &Clue<'_>) -> bool {
         Sign::Key(known) => clue.key_has(known),
         Sign::Above(known) => clue.above_has(known),
         Sign::Path(known) => clue.key_has(known) || clue.above_has(known),
-        Sign::Beside(known) => clue.beside_has(known),
         Sign::Clue(is_it) => is_it(clue),
     }
 }

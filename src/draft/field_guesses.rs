@@ -13,6 +13,10 @@ use crate::event::{is_email, is_url};
 /// Candidates of a field that are offered beside the chosen one.
 const OFFERS_MAX: usize = 4;
 
+/// Objects in which one person is looked for.
+// All values are compared with each of them.
+const OBJECTS_MAX: usize = 20;
+
 /// Points above which a value is offered. What speaks more against a text are single words, of
 /// which every payload is full.
 const OFFERED_MIN: i32 = -150;
@@ -206,18 +210,17 @@ fn is_heading_key(key: &str, has_title_only: bool) -> bool {
     has(&words[words.len().saturating_sub(1)..], TITLES) || words == ["name"] && !has_title_only
 }
 
-/// Returns the objects that have the same address: it stands for one person in all of them.
+/// Returns the first objects that have the same address: it stands for one person in all of them.
 fn objects_with(leaves: &[Leaf<'_>], email: &Leaf<'_>) -> Vec<ValuePath> {
     let first = std::iter::once(email.path.parent());
     let others = leaves.iter().filter(|leaf| leaf.text == email.text && leaf.path != email.path);
-    first.chain(others.map(|leaf| leaf.path.parent())).collect()
+    first.chain(others.map(|leaf| leaf.path.parent())).take(OBJECTS_MAX).collect()
 }
 
 /// Returns the address: that of a customer, else the one that was asked for, else another one.
 fn email_choice(emails: &[Candidate<'_, '_>], form: Form<'_>) -> Choice {
     let outside = choice(Field::Email, emails);
-    let is_customers =
-        best(Field::Email, emails).is_some_and(|it| it.leaf.path.mentions(CUSTOMERS));
+    let is_customers = best(Field::Email, emails).is_some_and(|it| it.leaf.mentions(CUSTOMERS));
     let is_own = |question: &str| {
         !has(&words(question), "colleague friend guest invite refer second")
             && !has(&words(question), STAFF)

@@ -1,10 +1,12 @@
 //! Values of a payload, each with its path as queries and templates write it.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::words::{has, words};
+use super::surroundings::Surroundings;
+use super::words::{are_distinct, has, words};
 
 /// Limits of the search; values beyond them are not found.
 const DEPTH_MAX: usize = 16;
@@ -19,9 +21,18 @@ const NAMED: [&str; 4] = ["value", "values", "answer", "content"];
 #[derive(Debug, Clone)]
 pub(super) struct Leaf<'v> {
     pub(super) path: ValuePath,
+    /// Those of its path.
+    pub(super) names: Vec<Vec<String>>,
     pub(super) text: Cow<'v, str>,
-    /// The object that has it; `None` for the items of a list.
-    pub(super) object: Option<&'v serde_json::Map<String, Value>>,
+    /// What the object says that has it; `None` for the items of a list.
+    pub(super) around: Option<Rc<Surroundings<'v>>>,
+}
+
+impl Leaf<'_> {
+    /// Returns whether a name of its path has one of these words.
+    pub(super) fn mentions(&self, known: &str) -> bool {
+        self.names.iter().any(|name| has(name, known))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,12 +40,13 @@ pub(super) struct ValuePath(Vec<ValueStep>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ValueStep {
-    Key(String),
+    // Shared: a key may be long, and have many values below it.
+    Key(Rc<str>),
     Index(usize),
     /// The item of a list in which `key` is `name`: its position may differ in the next payload.
     Named {
         key: &'static str,
-        name: String,
+        name: Rc<str>,
     },
 }
 
@@ -48,13 +60,15 @@ pub(super) fn leaves(payload: &Value) -> Vec<Leaf<'_>> {
 fn collect<'v>(
     value: &'v Value,
     path: &ValuePath,
-    object: Option<&'v serde_json::Map<String, Value>>,
+    around: Option<&Rc<Surroundings<'v>>>,
     found: &mut Vec<Leaf<'v>>,
 ) {
     if found.len() == LEAVES_MAX || path.0.len() > DEPTH_MAX {
         return;
     }
-    let mut leaf = |text| found.push(Leaf { path: path.clone(), text, object });
+    let mut leaf = |text| {
+        found.push(Leaf { path: path.clone(), names: path.names(), text, around: around.cloned() });
+    };
     match value {
         Value::String(text) if !text.trim().is_empty() => leaf(Cow::Borrowed(text.trim())),
         Value::Number(number) => leaf(Cow::Owned(number.to_string())),
@@ -70,8 +84,9 @@ fn collect<'v>(
             }
         }
         Value::Object(entries) => {
+            let around = Rc::new(Surroundings::of(entries));
             for (key, value) in entries {
-                collect(value, &path.below(key), Some(entries), found);
+                collect(value, &path.below(key), Some(&around), found);
             }
         }
         Value::String(_) | Value::Null | Value::Bool(_) => {}
@@ -86,10 +101,9 @@ fn naming_key(items: &[Value]) -> Option<&'static str> {
     }
     NAMING.into_iter().find(|key| {
         let names: Vec<&str> = items.iter().filter_map(|item| item[*key].as_str()).collect();
-        let is_unique = |(at, name): (usize, &&str)| !names[..at].contains(name);
         names.len() == items.len()
             && names.iter().all(|name| is_safe_name(name))
-            && names.iter().enumerate().all(is_unique)
+            && are_distinct(&names)
     })
 }
 
@@ -107,7 +121,7 @@ impl ValuePath {
     }
 
     pub(super) fn below(&self, key: &str) -> ValuePath {
-        self.to(ValueStep::Key(key.to_owned()))
+        self.to(ValueStep::Key(key.into()))
     }
 
     pub(super) fn parent(&self) -> ValuePath {
@@ -142,7 +156,7 @@ impl ValuePath {
         for step in &self.0 {
             match step {
                 // `[?@.name == 'email'].value` is an e-mail, not a value.
-                ValueStep::Key(key) if is_named && NAMED.contains(&key.as_str()) => {}
+                ValueStep::Key(key) if is_named && NAMED.contains(&&**key) => {}
                 ValueStep::Key(key) => names.push(words(key)),
                 ValueStep::Named { name, .. } => names.push(words(name)),
                 ValueStep::Index(_) => {}
@@ -151,11 +165,6 @@ impl ValuePath {
         }
         names.reverse();
         names
-    }
-
-    /// Returns whether a name of the path has one of these words.
-    pub(super) fn mentions(&self, known: &str) -> bool {
-        self.names().iter().any(|name| has(name, known))
     }
 
     /// Returns the path as the value of a field.
@@ -255,7 +264,7 @@ mod tests {
     fn name_of_an_item_takes_the_place_of_its_key() {
         let payload = json!({"custom_attributes": [{"name": "workEmail", "value": "here"}]});
 
-        let names = leaves(&payload)[1].path.names();
+        let names = leaves(&payload)[1].names.clone();
 
         assert_eq!(names, [vec!["work", "email"], vec!["custom", "attributes"]]);
     }

@@ -8,8 +8,8 @@ mod separate_answers;
 
 use serde_json::Value;
 
-use super::clue::has_parts;
 use super::leaves::ValuePath;
+use super::surroundings::has_parts;
 use super::words::{has, is_for_people};
 use answer_shape::{answer_key, answer_values};
 use item_list::{ItemList, line};
@@ -67,14 +67,13 @@ fn collect<'v>(
     match value {
         // The items of a list are no lists of their own: a query for all of them would mix them.
         Value::Array(items) => {
-            let each = format!("{}[*]", path.path());
-            lists.push(ItemList { path: path.clone(), each, items: items.iter().collect() });
+            let items = items.iter().collect();
+            lists.push(ItemList { path: path.clone(), step: "[*]", items });
         }
         Value::Object(entries) => {
-            let each = format!("{}.*", path.path());
             if entries.len() > 1 && entries.values().all(Value::is_object) {
                 let items = entries.values().collect();
-                lists.push(ItemList { path: path.clone(), each, items });
+                lists.push(ItemList { path: path.clone(), step: ".*", items });
             }
             objects.push((path.clone(), value));
             for (key, value) in entries {
@@ -95,7 +94,7 @@ fn of_items(list: &ItemList<'_>) -> Option<QuestionList> {
     let is_asked = question.texts.iter().filter(|text| is_for_people(text)).count() * 2;
     let asked = if is_asked >= question.texts.len() { 20 } else { 0 };
     let points = question.points + answer.points + asked + name_points(&list.path, true);
-    let mut keys = line("each", &list.each);
+    let mut keys = line("each", &list.each());
     keys += &line("question", &question.path);
     keys += &format!("answer   = {}\n", answer_values(&list.items, &answer.key));
     keys += &lookup_keys(&list.items, &question.path);

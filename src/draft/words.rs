@@ -1,10 +1,22 @@
 //! Words of the names in a payload, and lists of words to compare them with.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
+#[cfg(test)]
+thread_local! {
+    /// Number of words that were compared with lists of words, which is most of a draft's work.
+    pub(super) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Letters of a name that are read: what is longer is no name but a text.
+const NAME_CHARS_MAX: usize = 200;
+
 /// Splits a name such as `personEmail`, `person_email` or `Person email` into lower-case words.
 pub(super) fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut was_small = false;
-    for c in name.chars() {
+    for c in name.chars().take(NAME_CHARS_MAX) {
         // After a small letter only, so that `HTML` is one word.
         let begins = c.is_uppercase() && was_small;
         was_small = c.is_lowercase();
@@ -22,12 +34,28 @@ pub(super) fn words(name: &str) -> Vec<String> {
 /// Returns whether one of the known words, separated by spaces, is among the words. Singular and
 /// plural count as one; `reply-to` are two words that follow each other.
 pub(super) fn has(words: &[String], known: &str) -> bool {
+    #[cfg(test)]
+    COMPARED.with(|compared| compared.set(compared.get() + words.len()));
+    // Without memory of its own: each value is compared with hundreds of words.
     known.split_whitespace().any(|known| {
-        let phrase: Vec<&str> = known.split('-').map(singular).collect();
-        words
-            .windows(phrase.len())
-            .any(|found| found.iter().map(|it| singular(it)).eq(phrase.iter().copied()))
+        // Most differ in their first letter already.
+        let letter = known.as_bytes().first();
+        (0..words.len()).any(|first| {
+            words[first].as_bytes().first() == letter && begin_with(&words[first..], known)
+        })
     })
+}
+
+/// Returns whether the first of the words are the known one, or the phrase with hyphens.
+fn begin_with(words: &[String], known: &str) -> bool {
+    let mut words = words.iter();
+    known.split('-').all(|known| words.next().is_some_and(|it| singular(it) == singular(known)))
+}
+
+/// Returns whether no two of the texts are the same.
+pub(super) fn are_distinct<T: Eq + Hash>(texts: &[T]) -> bool {
+    let mut seen = HashSet::with_capacity(texts.len());
+    texts.iter().all(|text| seen.insert(text))
 }
 
 fn singular(word: &str) -> &str {

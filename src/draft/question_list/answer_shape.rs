@@ -1,5 +1,7 @@
 //! Where the answer is in a question of a list, and how it is written.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::draft::leaves::member;
@@ -18,8 +20,9 @@ pub(super) struct AnswerKey {
 /// Returns the key of the answers. `question` is the query for their questions.
 pub(super) fn answer_key(items: &[&Value], question: &str) -> Option<AnswerKey> {
     let keys = items.iter().filter_map(|item| item.as_object()).flat_map(|item| item.keys());
+    let mut seen = HashSet::new();
     let mut best: Option<AnswerKey> = None;
-    for key in keys {
+    for key in keys.filter(|key| seen.insert(*key)) {
         let own = format!("@{}", member(key));
         if question == own || question.starts_with(&format!("{own}.")) || !is_answered(items, key) {
             continue;

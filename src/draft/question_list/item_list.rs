@@ -9,9 +9,16 @@ use crate::draft::toml_text::quoted;
 #[derive(Debug, Clone)]
 pub(super) struct ItemList<'v> {
     pub(super) path: ValuePath,
-    /// The query for its items.
-    pub(super) each: String,
+    /// From the path to its items.
+    pub(super) step: &'static str,
     pub(super) items: Vec<&'v Value>,
+}
+
+impl ItemList<'_> {
+    /// Returns the query for its items.
+    pub(super) fn each(&self) -> String {
+        self.path.path() + self.step
+    }
 }
 
 /// Writes a key of `[answers]`.

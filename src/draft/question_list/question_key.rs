@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::draft::leaves::member;
 use crate::draft::toml_text::quoted;
-use crate::draft::words::{has, words};
+use crate::draft::words::{are_distinct, has, words};
 
 /// Where the text of a question is in an item.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub(super) fn question_key<'v>(items: &[&'v Value]) -> Option<QuestionKey<'v>> {
     let first = items.first()?.as_object()?;
     let mut best: Option<QuestionKey<'v>> = None;
     let mut consider = |path: String, points: i32, texts: Option<Vec<&'v str>>| {
-        let Some(texts) = texts.filter(|texts| is_distinct(texts)) else { return };
+        // Equal ones are kinds of things rather than questions.
+        let Some(texts) = texts.filter(|texts| are_distinct(texts)) else { return };
         if points > 0 && best.as_ref().is_none_or(|best| points > best.points) {
             best = Some(QuestionKey { path, points, texts });
         }
@@ -64,11 +65,6 @@ fn texts<'v>(
 ) -> Option<Vec<&'v str>> {
     let text = |item: &&'v Value| text(item)?.as_str().filter(|text| !text.trim().is_empty());
     items.iter().map(text).collect()
-}
-
-/// Returns whether all differ: equal ones are kinds of things rather than questions.
-fn is_distinct(texts: &[&str]) -> bool {
-    texts.iter().enumerate().all(|(at, text)| !texts[..at].contains(text))
 }
 
 /// Returns `keys`: the ids by which a template may look an answer up, if all items have them.

@@ -1,5 +1,7 @@
 //! Questions and answers in two places, which share an id.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::answer_shape::{answer_key, answer_values};
@@ -7,7 +9,7 @@ use super::item_list::{ItemList, line};
 use super::question_key::question_key;
 use crate::draft::leaves::{ValuePath, member};
 use crate::draft::toml_text::quoted;
-use crate::draft::words::has;
+use crate::draft::words::{are_distinct, has};
 
 /// Returns the first list of questions to which another list, or an object, has answers.
 pub(super) fn find(
@@ -22,8 +24,8 @@ pub(super) fn find(
         let id = ["id", "key", "ref", "uuid"]
             .into_iter()
             .find(|id| !ids(&questions.items, id).is_empty())?;
-        let known = ids(&questions.items, id);
-        let mut keys = line("each", &questions.each) + &line("question", &text);
+        let known: HashSet<String> = ids(&questions.items, id).into_iter().collect();
+        let mut keys = line("each", &questions.each()) + &line("question", &text);
         keys += &listed(lists, questions, &known, id).or_else(|| keyed(objects, &known, id))?;
         keys += &format!("keys     = [{}]\n", quoted(&format!("@.{id}")));
         Some((questions.path.clone(), keys))
@@ -34,8 +36,7 @@ pub(super) fn find(
 fn ids(items: &[&Value], key: &str) -> Vec<String> {
     let ids: Option<Vec<String>> = items.iter().map(|item| scalar(&item[key])).collect();
     let ids = ids.unwrap_or_default();
-    let is_unique = ids.iter().enumerate().all(|(at, id)| !ids[..at].contains(id));
-    if is_unique { ids } else { Vec::new() }
+    if are_distinct(&ids) { ids } else { Vec::new() }
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -50,7 +51,7 @@ fn scalar(value: &Value) -> Option<String> {
 fn listed(
     lists: &[ItemList<'_>],
     questions: &ItemList<'_>,
-    known: &[String],
+    known: &HashSet<String>,
     id: &str,
 ) -> Option<String> {
     let others = lists.iter().filter(|list| list.path != questions.path && !list.items.is_empty());
@@ -58,7 +59,7 @@ fn listed(
         let reference = reference(&answers.items, known)?;
         let key = answer_key(&answers.items, &reference)?.key;
         let (question, answer) = (quoted(&format!("@.{id}")), quoted(&reference));
-        let mut keys = line("found_in", &answers.each);
+        let mut keys = line("found_in", &answers.each());
         keys += &format!("match    = {{ question = {question}, answer = {answer} }}\n");
         keys += &format!("answer   = {}\n", answer_values(&answers.items, &key));
         Some(keys)
@@ -66,7 +67,7 @@ fn listed(
 }
 
 /// Returns where each answer has the id of its question.
-fn reference(answers: &[&Value], known: &[String]) -> Option<String> {
+fn reference(answers: &[&Value], known: &HashSet<String>) -> Option<String> {
     let first = answers.first()?.as_object()?;
     let refers = |at: &dyn Fn(&Value) -> Option<String>| {
         answers.iter().all(|answer| at(answer).is_some_and(|id| known.contains(&id)))
@@ -83,7 +84,7 @@ fn reference(answers: &[&Value], known: &[String]) -> Option<String> {
 }
 
 /// Returns the keys for answers in an object by the ids of their questions.
-fn keyed(objects: &[(ValuePath, &Value)], known: &[String], id: &str) -> Option<String> {
+fn keyed(objects: &[(ValuePath, &Value)], known: &HashSet<String>, id: &str) -> Option<String> {
     let is_it = |(path, object): &&(ValuePath, &Value)| {
         let Some(entries) = object.as_object() else { return false };
         let is_named =
