@@ -5,6 +5,7 @@
 mod ceiling;
 mod client;
 mod deep;
+mod pairs;
 mod process;
 mod regression;
 mod report;
@@ -16,7 +17,7 @@ mod webhook;
 
 use std::error::Error;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -59,6 +60,13 @@ struct Options {
     /// the same webhooks at PREFIX and the source's name, and posts each body to `http://$SINK/`
     #[arg(long, value_name = "NAME,PREFIX,COMMAND")]
     other: Vec<Other>,
+    /// Only compare with this build of the relay, in turns: in each round both accept with their
+    /// destination paused, and both deliver
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
+    /// Folder with a typeform.toml and a github.toml that both builds can read
+    #[arg(long, value_name = "FOLDER", requires = "before")]
+    mappings: Option<PathBuf>,
     /// Serve one of the ceilings instead: how this program runs itself
     #[arg(long, value_name = "CEILING", hide = true)]
     ceiling: Option<ceiling::Kind>,
@@ -113,6 +121,11 @@ fn main() -> Result<(), Failed> {
         return ceiling::serve(kind);
     }
     let plan = Plan::of(&options);
+    if let Some(before) = &options.before {
+        let pairs = runtime.block_on(pairs::measure(&plan, before, options.mappings.as_deref()))?;
+        print!("{pairs}");
+        return Ok(());
+    }
     let report = runtime.block_on(measure(&plan))?;
     print!("{report}");
     if !report.is_sound() {

@@ -33,6 +33,7 @@ const START_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Workshop {
     folder: TempDir,
     mappings: PathBuf,
+    program: PathBuf,
 }
 
 impl Workshop {
@@ -43,7 +44,17 @@ impl Workshop {
         for (name, text) in MAPPINGS {
             fs::write(mappings.join(name), text)?;
         }
-        Ok(Workshop { folder, mappings })
+        Ok(Workshop { folder, mappings, program: env!("CARGO_BIN_EXE_savio-relay").into() })
+    }
+
+    /// Starts another build of the relay instead.
+    pub(crate) fn with_program(self, program: PathBuf) -> Workshop {
+        Workshop { program, ..self }
+    }
+
+    /// Uses the mapping files of this folder instead.
+    pub(crate) fn with_mappings(self, mappings: PathBuf) -> Workshop {
+        Workshop { mappings, ..self }
     }
 
     /// A folder for one store, gone when it is dropped.
@@ -71,7 +82,7 @@ impl Workshop {
         in_flight: usize,
     ) -> Result<Process, Failed> {
         let address = free_address()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_savio-relay"));
+        let mut command = Command::new(&self.program);
         command.arg("serve").env_clear();
         command.env("SAVIO_RELAY_SERVER__LISTEN", address.to_string());
         command.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0");
