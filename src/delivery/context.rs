@@ -90,7 +90,9 @@ impl Context {
     /// Sources that have a mapping and are not paused.
     pub(super) fn live_sources(&self) -> Vec<SourceName> {
         let mappings = self.mappings();
-        let live = mappings.keys().filter(|source| !self.process.pauses.is_paused(source));
+        // Locked once: this runs for each webhook, with the bundled sources beside those in use.
+        let paused = self.process.pauses.all();
+        let live = mappings.keys().filter(|source| !paused.contains_key(*source));
         live.cloned().collect()
     }
 

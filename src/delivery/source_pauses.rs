@@ -89,7 +89,7 @@ impl SourcePauses {
         self.paused().as_ref().is_some_and(|paused| paused.contains_key(source))
     }
 
-    fn all(&self) -> PausedSince {
+    pub(super) fn all(&self) -> PausedSince {
         self.paused().clone().unwrap_or_default()
     }
 
