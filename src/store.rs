@@ -29,8 +29,8 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 pub use archive::{
-    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, Neighbours, StateCount,
-    WaitingCount,
+    Archive, ChangePosition, CountFor, DiskSpace, EventPayload, EventRecord, Neighbours,
+    StateCount, WaitingCount,
 };
 pub use arrival::{AnswerSent, Arrival, MatchedSecret, Verified};
 pub use audit::{

@@ -93,7 +93,12 @@ pub trait Archive: Send + Sync {
     /// none.
     async fn neighbours(&self, filter: EventFilter, of: Cursor) -> Result<Neighbours, StoreError>;
 
-    async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
+    /// Counts the events that match, up to 10,000 of a state, or of all if no index has them.
+    async fn count_matching(
+        &self,
+        filter: EventFilter,
+        count_for: CountFor,
+    ) -> Result<MatchCount, StoreError>;
 
     /// Records the request; [`run_replay`](super::run_replay) executes it.
     async fn start_replay(&self, request: ReplayRequest, by: Actor) -> Result<(), StoreError>;
@@ -124,6 +129,15 @@ pub trait Archive: Send + Sync {
     /// Searches all that is stored of the events after a position for a person's address; erased
     /// ones say nothing. A step is bounded, and the next one continues from its `next`.
     async fn mentions(&self, person: EmailAddress, after: u64) -> Result<Mentions, StoreError>;
+}
+
+/// What a count is for, which decides for how long it looks at events one by one where no index answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountFor {
+    /// Something to see: some 30 ms.
+    Display,
+    /// A decision about all that match: a second.
+    Replay,
 }
 
 /// A position in the changes of events.

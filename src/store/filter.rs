@@ -241,8 +241,8 @@ impl EventSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MatchCount {
     pub states: StateCounts,
-    /// Whether there may be more: counting stops at 10,000 events of a state, and a search after a
-    /// second or 10,000 events.
+    /// Whether there may be more: counting stops at 10,000 events of a state, and a search at 10,000
+    /// events or when its time is over.
     pub at_least: bool,
 }
 

@@ -20,7 +20,9 @@ use crate::admin::time_bound::{Since, Until};
 use crate::admin::views::ReplayView;
 use crate::clock;
 use crate::event::{EventId, State as EventState};
-use crate::store::{EventFilter, PageRequest, ReplayId, ReplayProgress, ReplayRequest, StoppedAt};
+use crate::store::{
+    CountFor, EventFilter, PageRequest, ReplayId, ReplayProgress, ReplayRequest, StoppedAt,
+};
 
 /// Time that a caller waits for the first steps of a replay. The maintenance task does the rest.
 const FIRST_STEPS_WAIT: Duration = Duration::from_secs(2);
@@ -190,7 +192,7 @@ async fn start(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let ReplayOptions { caller, dry_run, interval } = options;
     if dry_run {
-        let matching = admin.store.count_matching(filter).await?;
+        let matching = admin.store.count_matching(filter, CountFor::Replay).await?;
         let (matched, at_least) = (matching.events(), matching.at_least);
         return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
     }

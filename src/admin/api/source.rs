@@ -28,7 +28,9 @@ use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::proof::NamedSecret;
 use crate::mapping_file::setup;
-use crate::store::{AuditAction, AuditFilter, EventFilter, MatchCount, PageRequest, StateCounts};
+use crate::store::{
+    AuditAction, AuditFilter, CountFor, EventFilter, MatchCount, PageRequest, StateCounts,
+};
 use crate::{clock, file};
 
 /// A source with its file, its secrets and what happened today.
@@ -196,7 +198,8 @@ async fn today(admin: &AdminState, name: &SourceName) -> Result<Today, ApiError>
     let day = clock::now().to_zoned(TimeZone::UTC).start_of_day().ok().map(|day| day.timestamp());
     let filter =
         EventFilter { sources: Some(vec![name.clone()]), since: day, ..EventFilter::default() };
-    let MatchCount { states, at_least } = admin.store.count_matching(filter).await?;
+    let MatchCount { states, at_least } =
+        admin.store.count_matching(filter, CountFor::Display).await?;
     Ok(Today { events: states, at_least })
 }
 

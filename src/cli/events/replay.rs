@@ -11,8 +11,8 @@ use crate::cli::output as shown;
 use crate::cli::progress_bar::ProgressBar;
 use crate::clock;
 use crate::store::{
-    Archive, EventFilter, MatchCount, PageRequest, ReplayId, ReplayProgress, ReplayRequest, Sqlite,
-    StoreError, run_replay,
+    Archive, CountFor, EventFilter, MatchCount, PageRequest, ReplayId, ReplayProgress,
+    ReplayRequest, Sqlite, StoreError, run_replay,
 };
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ pub(super) async fn run(
     }
     refuse_erased(store, &filter).await?;
     if arguments.dry_run {
-        let matching = store.count_matching(filter).await?;
+        let matching = store.count_matching(filter, CountFor::Replay).await?;
         return count(matching, arguments);
     }
     let (id, interval) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());

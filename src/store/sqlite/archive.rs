@@ -4,6 +4,7 @@ mod changes;
 mod conditions;
 mod copy;
 mod erase;
+mod event_check;
 mod folded_text;
 mod ids;
 mod lines;
@@ -33,8 +34,8 @@ use super::mapping_versions;
 use super::rows::events;
 use crate::event::{DigestPrefix, EventId, IdPrefix, SourceName};
 use crate::store::archive::{
-    Archive, ChangePosition, DiskSpace, EventPayload, EventRecord, Neighbours, StateCount,
-    WaitingCount,
+    Archive, ChangePosition, CountFor, DiskSpace, EventPayload, EventRecord, Neighbours,
+    StateCount, WaitingCount,
 };
 use crate::store::audit::Actor;
 use crate::store::copy::{CopyOutcome, CopyRequest};
@@ -153,7 +154,7 @@ impl Archive for Sqlite {
     }
 
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError> {
-        if conditions::are_searched(&filter) {
+        if conditions::have_text(&filter) {
             return slow_search::list(&self.readers, filter, page).await;
         }
         self.readers
@@ -167,8 +168,13 @@ impl Archive for Sqlite {
             .await
     }
 
-    async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError> {
-        if conditions::are_searched(&filter) {
+    async fn count_matching(
+        &self,
+        filter: EventFilter,
+        count_for: CountFor,
+    ) -> Result<MatchCount, StoreError> {
+        let is_thorough = count_for == CountFor::Replay && conditions::are_searched(&filter);
+        if is_thorough || conditions::have_text(&filter) {
             return slow_search::count_matching(&self.readers, filter).await;
         }
         self.readers

@@ -55,15 +55,16 @@ pub(super) fn put_in_service(
     Ok(())
 }
 
+const IN_USE: &str = "SELECT number FROM mapping_versions WHERE digest = ?1 AND source = ?2
+    ORDER BY number DESC LIMIT 1";
+
 /// Records that the event was mapped by this text.
 pub(super) fn record_use(
     connection: &Connection,
     event: &LeasedEvent,
     text: &MappingText,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT number FROM mapping_versions WHERE digest = ?1 AND source = ?2
-               ORDER BY number DESC LIMIT 1";
-    let mut query = connection.prepare_cached(sql)?;
+    let mut query = connection.prepare_cached(IN_USE)?;
     let found = query.query_row(params![DigestColumn(text.digest), event.source], number);
     // It is there, unless the store could not be written when the text went into service.
     let version = match found.optional()? {
@@ -99,6 +100,11 @@ fn newest_number(connection: &Connection, source: &SourceName) -> rusqlite::Resu
     connection.prepare_cached(sql)?.query_row([source.as_str()], |row| row.get(0))
 }
 
+const HISTORY: &str = "SELECT number, digest, since,
+        (SELECT count(*) FROM (SELECT 1 FROM events WHERE mapping = mapping_versions.number LIMIT ?4))
+    FROM mapping_versions WHERE source = ?1 AND number < ?2
+    ORDER BY number DESC LIMIT ?3";
+
 pub(super) fn history(
     connection: &Connection,
     source: &SourceName,
@@ -106,13 +112,8 @@ pub(super) fn history(
 ) -> Result<MappingHistory, SqliteError> {
     let snapshot = connection.unchecked_transaction()?;
     let newest = newest_number(&snapshot, source)?;
-    let sql = "SELECT number, digest, since,
-                   (SELECT count(*) FROM (SELECT 1 FROM events WHERE mapping = mapping_versions.number
-                        LIMIT ?4))
-               FROM mapping_versions WHERE source = ?1 AND number < ?2
-               ORDER BY number DESC LIMIT ?3";
     let before = after.map_or(i64::MAX, |VersionCursor(number)| number);
-    let mut query = snapshot.prepare_cached(sql)?;
+    let mut query = snapshot.prepare_cached(HISTORY)?;
     let mut rows = query.query(params![source.as_str(), before, limit + 1, COUNTED_MAX + 1])?;
     let mut history = MappingHistory { versions: Vec::new(), next: None };
     let mut last = before;
@@ -133,6 +134,11 @@ pub(super) fn history(
     Ok(history)
 }
 
+// Without the name of the index, SQLite would sort all versions of the source.
+const BEGINNING_WITH: &str = "SELECT max(number), digest, since
+    FROM mapping_versions INDEXED BY mapping_versions_with
+    WHERE source = ?1 AND digest BETWEEN ?2 AND ?3 GROUP BY digest LIMIT 2";
+
 /// Finds the text of the source whose digest begins so.
 pub(super) fn find(
     connection: &Connection,
@@ -141,9 +147,7 @@ pub(super) fn find(
 ) -> Result<FoundVersion, SqliteError> {
     let snapshot = connection.unchecked_transaction()?;
     let [first, last] = prefix.range().map(DigestColumn);
-    let sql = "SELECT max(number), digest, since FROM mapping_versions
-               WHERE source = ?1 AND digest BETWEEN ?2 AND ?3 GROUP BY digest LIMIT 2";
-    let mut query = snapshot.prepare_cached(sql)?;
+    let mut query = snapshot.prepare_cached(BEGINNING_WITH)?;
     let found = query.query_map(params![source.as_str(), first, last], |row| {
         Ok((number(row)?, version(row, 1)?))
     })?;
@@ -175,14 +179,16 @@ fn number(row: &Row<'_>) -> rusqlite::Result<i64> {
     row.get(0)
 }
 
+// Reads all versions, of which there are few beside those that events name.
+const UNUSED: &str = "SELECT number FROM mapping_versions AS version
+    WHERE number < (SELECT number FROM mapping_versions WHERE source = version.source
+                    ORDER BY number DESC LIMIT 1 OFFSET ?1)
+        AND NOT EXISTS (SELECT 1 FROM events WHERE mapping = version.number)
+    LIMIT ?2";
+
 /// Returns versions that no event names and that are not among the last ones of their source.
 pub(super) fn unused(connection: &Connection) -> Result<Vec<i64>, SqliteError> {
-    let sql = "SELECT number FROM mapping_versions AS version
-               WHERE number < (SELECT number FROM mapping_versions WHERE source = version.source
-                               ORDER BY number DESC LIMIT 1 OFFSET ?1)
-                   AND NOT EXISTS (SELECT 1 FROM events WHERE mapping = version.number)
-               LIMIT ?2";
-    let mut query = connection.prepare_cached(sql)?;
+    let mut query = connection.prepare_cached(UNUSED)?;
     let unused = query.query_map([VERSIONS_KEPT - 1, PRUNED_MAX], number)?;
     Ok(unused.collect::<rusqlite::Result<_>>()?)
 }
@@ -205,4 +211,28 @@ pub(super) fn remove(transaction: &Transaction<'_>, versions: &[i64]) -> Result<
         delete.execute([DigestColumn(digest)])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::engine::database_file::query_plan;
+
+    #[test]
+    fn versions_and_their_events_are_found_by_indexes() {
+        let of_source = "SEARCH mapping_versions USING INDEX mapping_versions_of";
+        let events = "SEARCH events USING COVERING INDEX events_mapped (mapping=?)";
+        for (sql, expected) in [
+            (HISTORY, &[of_source, events][..]),
+            (IN_USE, &["SEARCH mapping_versions USING COVERING INDEX mapping_versions_with"]),
+            (BEGINNING_WITH, &["SEARCH mapping_versions USING INDEX mapping_versions_with"]),
+            (UNUSED, &[events]),
+        ] {
+            let steps = query_plan(sql);
+
+            let is_there = |step: &&str| steps.iter().any(|it| it.starts_with(step));
+            assert!(expected.iter().all(is_there), "{sql}: {steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {steps:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use savio_relay::delivery::outcome::{self, UnansweredPolicy};
 use savio_relay::delivery::{Delivery, Settings};
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
-    EventFilter, PageRequest, ReplayId, ReplayRequest, RequestState, run_replay,
+    CountFor, EventFilter, PageRequest, ReplayId, ReplayRequest, RequestState, run_replay,
 };
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
@@ -311,7 +311,7 @@ async fn events_are_filtered_by_left_out_fields() {
                     listed.push(line.id);
                 }
                 assert_eq!(listed, expected, "{filter:?}");
-                let matching = store.count_matching(filter).await.unwrap();
+                let matching = store.count_matching(filter, CountFor::Replay).await.unwrap();
                 assert_eq!(matching.events(), expected.len() as u64);
             }
         }

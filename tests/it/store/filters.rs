@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
-    EventFilter, MatchCount, NewEvent, PageRequest, ReplayId, ReplayRequest, StoppedAt, Store,
-    Webhook, WebhookOrigin, run_replay,
+    CountFor, EventFilter, MatchCount, NewEvent, PageRequest, ReplayId, ReplayRequest, StoppedAt,
+    Store, Webhook, WebhookOrigin, run_replay,
 };
 use std::time::Duration;
 
@@ -25,12 +25,11 @@ async fn found(store: &dyn Store, filter: &EventFilter) -> Vec<EventId> {
 /// Checks which events match, in a list and in a count.
 async fn check(store: &dyn Store, filter: EventFilter, expected: &[EventId]) {
     assert_eq!(found(store, &filter).await, expected, "{filter:?}");
-    let matching = store.count_matching(filter.clone()).await.unwrap();
-    assert_eq!(
-        (matching.events(), matching.at_least),
-        (expected.len() as u64, false),
-        "{filter:?}"
-    );
+    for count_for in [CountFor::Display, CountFor::Replay] {
+        let matching = store.count_matching(filter.clone(), count_for).await.unwrap();
+        let found = (matching.events(), matching.at_least);
+        assert_eq!(found, (expected.len() as u64, false), "{count_for:?} {filter:?}");
+    }
 }
 
 /// Events that went different ways, oldest first.
@@ -237,14 +236,18 @@ async fn counts_of_a_filter_stop_at_ten_thousand_of_a_state() {
         store.store(Webhook { events, ..template.clone() }).await.unwrap();
     }
 
-    let MatchCount { states, at_least } = store.count_matching(all()).await.unwrap();
+    let MatchCount { states, at_least } =
+        store.count_matching(all(), CountFor::Replay).await.unwrap();
     assert_eq!((states.queued, at_least), (11_000, false), "the stored count answers");
     let since = |second| EventFilter { since: Some(at(second)), ..all() };
-    let MatchCount { states, at_least } = store.count_matching(since(0)).await.unwrap();
+    let MatchCount { states, at_least } =
+        store.count_matching(since(0), CountFor::Replay).await.unwrap();
     assert_eq!((states.queued, at_least), (10_000, true));
-    let MatchCount { states, at_least } = store.count_matching(since(1)).await.unwrap();
+    let MatchCount { states, at_least } =
+        store.count_matching(since(1), CountFor::Replay).await.unwrap();
     assert_eq!((states.queued, at_least), (10_000, false));
     let later = EventFilter { newer_than: Some(500), ..all() };
-    let MatchCount { states, at_least } = store.count_matching(later).await.unwrap();
+    let MatchCount { states, at_least } =
+        store.count_matching(later, CountFor::Replay).await.unwrap();
     assert_eq!((states.queued, at_least), (10_000, true));
 }

@@ -9,7 +9,8 @@ use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::parse_memory::ParseMemory;
 use savio_relay::store::{
-    Cursor, EventFilter, EventPage, MatchCount, NewEvent, PageRequest, StateCounts, Store, Webhook,
+    CountFor, Cursor, EventFilter, EventPage, MatchCount, NewEvent, PageRequest, StateCounts,
+    Store, Webhook,
 };
 
 use crate::support::store::{
@@ -34,7 +35,7 @@ async fn page(
 
 async fn check(store: &dyn Store, filter: &EventFilter, expected: &[EventId]) {
     assert_eq!(list(store, filter).await, expected, "{filter:?}");
-    let matching = store.count_matching(filter.clone()).await.unwrap();
+    let matching = store.count_matching(filter.clone(), CountFor::Replay).await.unwrap();
     assert_eq!(matching.events(), expected.len() as u64, "{filter:?}");
 }
 
@@ -189,7 +190,7 @@ async fn matching_and_queued_events_are_counted() {
     for filter in
         [EventFilter::default(), text("-"), EventFilter { since: Some(at(0)), ..text("-") }]
     {
-        let matching = store.count_matching(filter).await.unwrap();
+        let matching = store.count_matching(filter, CountFor::Replay).await.unwrap();
         let states = StateCounts { queued: 2, dead: 1, ..StateCounts::default() };
         assert_eq!(matching, MatchCount { states, at_least: false });
         assert_eq!((matching.events(), matching.queued()), (3, 2));
@@ -254,8 +255,8 @@ async fn interrupted_search_resumes_until_all_is_found() {
             break;
         }
     }
-    let matching = store.count_matching(text("-")).await.unwrap();
-    let nowhere = store.count_matching(text("nowhere")).await.unwrap();
+    let matching = store.count_matching(text("-"), CountFor::Replay).await.unwrap();
+    let nowhere = store.count_matching(text("nowhere"), CountFor::Replay).await.unwrap();
 
     let mut each = found.clone();
     each.sort_unstable();
@@ -306,6 +307,27 @@ async fn comparison_whose_search_finds_nothing_lets_its_caller_stop() {
         compared.extend(slice);
     }
     assert_eq!((compared.len(), rest.has_more()), (1, false));
+}
+
+#[tokio::test]
+async fn rare_type_is_found_page_by_page_and_not_missed_by_a_count() {
+    let place = TestStore::new();
+    let store = &*place.open();
+    let mut webhook = webhook(at(0));
+    webhook.events[0].event_type = Some("rare".to_owned());
+    let rare = store_one(store, webhook).await;
+    many(store, 30_000).await;
+    let filter = EventFilter { event_type: Some("rare".to_owned()), ..EventFilter::default() };
+
+    let mut listed = page(store, &filter, 50, None).await;
+    assert!(listed.events.is_empty(), "more events than a page looks at are newer");
+    let matching = store.count_matching(filter.clone(), CountFor::Display).await.unwrap();
+    assert_eq!((matching.events(), matching.at_least), (0, true));
+    while let Some(next) = listed.next {
+        listed = page(store, &filter, 50, Some(next)).await;
+    }
+    let found: Vec<EventId> = listed.events.iter().map(|event| event.id).collect();
+    assert_eq!(found, [rare]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Conditions of a filter in SQL: what an index answers, and what is looked at event by event.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{CachedStatement, Connection};
 
 use crate::event::State;
 use crate::store::filter::EventFilter;
@@ -66,19 +66,35 @@ impl Conditions {
         Conditions { index, indexed, expression, values }
     }
 
-    /// Returns whether an event that the index has meets the other conditions.
-    pub(super) fn are_met(&self, connection: &Connection, event: i64) -> rusqlite::Result<bool> {
+    /// Returns the conditions that the index does not answer; none if it answers all.
+    pub(super) fn others<'c>(
+        &self,
+        connection: &'c Connection,
+    ) -> rusqlite::Result<Option<OtherConditions<'c>>> {
         if self.are_indexed() {
-            return Ok(true);
+            return Ok(None);
         }
-        let sql = format!("SELECT 1 FROM events WHERE ({}) AND number = ?", self.expression);
-        let event = [Value::from(event)];
-        connection.prepare_cached(&sql)?.exists(params_from_iter(self.values.iter().chain(&event)))
+        let sql = format!("SELECT 1 FROM events WHERE number = ?1 AND ({})", self.expression);
+        let mut query = connection.prepare_cached(&sql)?;
+        for (position, value) in (2..).zip(&self.values) {
+            query.raw_bind_parameter(position, value)?;
+        }
+        Ok(Some(OtherConditions(query)))
     }
 
     /// Returns whether an index answers all of them.
     pub(super) fn are_indexed(&self) -> bool {
         self.expression == "1"
+    }
+}
+
+/// Conditions that no index answers. Prepared once for all events of a search.
+pub(super) struct OtherConditions<'c>(CachedStatement<'c>);
+
+impl OtherConditions<'_> {
+    pub(super) fn are_met(&mut self, event: i64) -> rusqlite::Result<bool> {
+        self.0.raw_bind_parameter(1, event)?;
+        Ok(self.0.raw_query().next()?.is_some())
     }
 }
 
@@ -94,8 +110,8 @@ pub(super) fn is_possible(filter: &EventFilter, state: State) -> bool {
     has_state && may_stop_there
 }
 
-/// Number of attempts from which an index has the events.
-const INDEXED_ATTEMPTS: u32 = 4;
+/// Indexes that have the events with at least so many attempts, those with the fewest entries first.
+const INDEXED_ATTEMPTS: [(u32, &str); 2] = [(4, "attempts_many"), (2, "attempts_repeated")];
 
 /// Returns a query for the numbers of all events that may match, if there are usually few. Its
 /// parameter is how many numbers are read at most.
@@ -110,19 +126,50 @@ pub(super) fn few(filter: &EventFilter) -> Option<String> {
                  WHERE may_repeat = 1 LIMIT ?1)";
         return Some(sql.to_owned());
     }
-    let attempts = filter.attempts_min.filter(|attempts| *attempts >= INDEXED_ATTEMPTS);
-    attempts.map(|_| {
-        format!(
-            "SELECT event FROM attempts INDEXED BY attempts_many
-             WHERE number = {INDEXED_ATTEMPTS} LIMIT ?1"
-        )
-    })
+    let attempts_min = filter.attempts_min?;
+    let (number, index) =
+        INDEXED_ATTEMPTS.into_iter().find(|(number, _)| attempts_min >= *number)?;
+    Some(format!("SELECT event FROM attempts INDEXED BY {index} WHERE number = {number} LIMIT ?1"))
 }
 
-/// Returns whether events are looked at one by one until enough match, which takes a second at
-/// most and a reader of its own.
+/// Returns whether texts are compared, which reads much of each event.
+pub(super) fn have_text(filter: &EventFilter) -> bool {
+    filter.text.is_some() || filter.contains.is_some()
+}
+
+/// Returns whether events are looked at one by one, unless an index happens to have few that may match.
 pub(super) fn are_searched(filter: &EventFilter) -> bool {
-    let has_text = filter.text.is_some() || filter.contains.is_some();
-    has_text
-        || (filter.ids.is_empty() && few(filter).is_none() && !Conditions::of(filter).are_indexed())
+    have_text(filter) || (filter.ids.is_empty() && !Conditions::of(filter).are_indexed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::engine::database_file::query_plan;
+
+    #[test]
+    fn numbers_are_read_from_indexes_that_have_few() {
+        let all = EventFilter::default();
+        for (filter, indexes) in [
+            (
+                EventFilter { may_repeat: Some(true), ..all.clone() },
+                &["requests_repeating", "events_repeating"][..],
+            ),
+            (EventFilter { attempts_min: Some(2), ..all.clone() }, &["attempts_repeated"]),
+            (EventFilter { attempts_min: Some(3), ..all.clone() }, &["attempts_repeated"]),
+            (EventFilter { attempts_min: Some(9), ..all.clone() }, &["attempts_many"]),
+        ] {
+            let steps = query_plan(&few(&filter).unwrap());
+
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+            let reads = steps.iter().filter(|step| step.contains(" USING "));
+            let read = |index: &&str| format!(" USING COVERING INDEX {index}");
+            assert!(
+                reads.clone().count() == indexes.len()
+                    && reads.zip(indexes).all(|(step, index)| step.contains(&read(index))),
+                "{steps:?}"
+            );
+        }
+        assert_eq!(few(&EventFilter { attempts_min: Some(1), ..all }), None);
+    }
 }

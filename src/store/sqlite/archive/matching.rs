@@ -22,6 +22,7 @@ pub(super) fn count(
         let limit = usize::try_from(COUNTED_MAX).unwrap_or(usize::MAX);
         let search = Search::newest_first(filter.clone(), None, limit);
         let found = search::find(&snapshot, &search)?;
+        // Of more than the bound the search has a next page, and of what it had no time for.
         let mut matching = MatchCount { at_least: found.next.is_some(), ..MatchCount::default() };
         found.events.iter().for_each(|event| matching.add(event.state, 1));
         return Ok(matching);

@@ -1,6 +1,6 @@
 //! The events beside one in a list.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
@@ -13,7 +13,7 @@ use crate::store::sqlite::rows::columns::EventIdColumn;
 
 /// Time after which a neighbour that was not found is none.
 // Few conditions need it: an index has the next event of most lists.
-const TIME_MAX: Duration = Duration::from_millis(20);
+const TIME_MAX: Duration = Duration::from_millis(10);
 
 pub(super) fn of(
     connection: &Connection,
@@ -30,7 +30,7 @@ fn nearest(
     (filter, place): (&EventFilter, Cursor),
     order: SortOrder,
 ) -> rusqlite::Result<Option<EventId>> {
-    let slice = SearchBudget { until: Instant::now().checked_add(TIME_MAX), ..SearchBudget::PAGE };
+    let slice = SearchBudget::within(TIME_MAX);
     let search = Search { order, slice, ..Search::newest_first(filter.clone(), Some(place), 1) };
     let found = search::find(connection, &search)?;
     let Some(event) = found.events.first() else { return Ok(None) };

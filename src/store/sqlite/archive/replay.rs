@@ -1,7 +1,5 @@
 //! Replays: the request, its steps, its cancellation and its progress.
 
-use std::time::Instant;
-
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -77,7 +75,7 @@ pub(crate) fn next_step(
             after: cursor_from_row(row)?,
             up_to: row.get(10)?,
             limit: STEP_EVENTS,
-            slice: SearchBudget { until: Instant::now().checked_add(SLICE), ..SearchBudget::PAGE },
+            slice: SearchBudget::within(SLICE),
         };
         Ok((row.get(0)?, row.get(1)?, search))
     });

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::conditions::{self, Conditions};
-use super::text_match::TextMatch;
+use super::event_check::EventCheck;
 use crate::event::{SourceName, State};
 use crate::store::filter::{Cursor, EventFilter};
 use crate::store::sqlite::rows::columns::{EnumColumn, EventIdColumn, SourceColumn, TimeColumn};
@@ -19,6 +19,10 @@ pub(super) const LIMIT_MAX: usize = 500;
 /// Number of events that are read at a time where not all of them match, and for one page.
 pub(super) const CHUNK_EVENTS: usize = 1000;
 pub(super) const SCANNED_MAX: usize = 20_000;
+
+/// Longest time of a list or a count that is not a text search.
+// Conditions that no index answers are looked up event by event, at 2 to 10 µs each.
+const LOOKUP_TIME_MAX: Duration = Duration::from_millis(30);
 
 /// Number of events up to which those that an index names are looked up one by one.
 // They are sorted for each page, which takes some 15 ms. Of more, the next page is near in the list
@@ -46,12 +50,14 @@ pub(super) struct SearchBudget {
 }
 
 impl SearchBudget {
-    pub(super) const PAGE: SearchBudget = SearchBudget { scanned_max: SCANNED_MAX, until: None };
+    pub(super) fn within(time_max: Duration) -> SearchBudget {
+        SearchBudget { scanned_max: SCANNED_MAX, until: Instant::now().checked_add(time_max) }
+    }
 }
 
 impl Search {
     pub(super) fn newest_first(filter: EventFilter, after: Option<Cursor>, limit: usize) -> Search {
-        let (order, slice) = (SortOrder::NewestFirst, SearchBudget::PAGE);
+        let (order, slice) = (SortOrder::NewestFirst, SearchBudget::within(LOOKUP_TIME_MAX));
         Search { filter, order, after, up_to: i64::MAX, limit, slice }
     }
 }
@@ -85,41 +91,42 @@ impl SearchHit {
 pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<SearchResult> {
     let streams = streams(connection, &search.filter)?;
     let conditions = Conditions::of(&search.filter);
-    let text = TextMatch::of(&search.filter);
-    // One more than the page shows whether there is a next page.
-    let every_matches = text.is_none() && conditions.are_indexed();
-    let size = if every_matches { search.limit + 1 } else { CHUNK_EVENTS };
+    let mut check = EventCheck::of(connection, &search.filter, &conditions)?;
+    let place = (&*streams, &conditions);
+    let (mut chunk, size) = if let Some(numbers) = named(connection, &search.filter)? {
+        // All of them, so that there is no further chunk.
+        (by_numbers(connection, (numbers, place), search)?, usize::MAX)
+    } else {
+        // One more than the page shows whether there is a next page.
+        let size = if check.is_free() { search.limit + 1 } else { CHUNK_EVENTS };
+        (merged(connection, place, &Search { limit: size, ..search.clone() })?, size)
+    };
     let SearchBudget { scanned_max, until } = search.slice;
     let is_late = || until.is_some_and(|until| Instant::now() >= until);
     let (mut events, mut after, mut scanned) = (Vec::new(), search.after, 0);
     loop {
-        let part = Search { after, limit: size, ..search.clone() };
-        let chunk = chunk(connection, (&streams, &conditions), &part)?;
         for candidate in &chunk {
             if events.len() == search.limit {
                 return Ok(SearchResult { events, next: after, scanned });
             }
-            let number = candidate.number();
             // Here and not in the chunk: what is beyond the page, or of a stream whose turn has not
             // come, is not looked at.
-            if conditions.are_met(connection, number)?
-                && text.as_ref().map_or(Ok(true), |it| it.fits(connection, number))?
-            {
+            if check.is_met(candidate.number())? {
                 events.push(*candidate);
             }
             after = Some(candidate.cursor);
             scanned += 1;
-            // Within a chunk only where each event may be large.
-            if text.as_ref().is_some_and(TextMatch::reads_payloads) && is_late() {
+            if scanned % check.timed_events() == 0 && is_late() {
                 return Ok(SearchResult { events, next: after, scanned });
             }
         }
         if chunk.len() < size {
             return Ok(SearchResult { events, next: None, scanned });
         }
-        if scanned >= scanned_max || is_late() {
+        if scanned >= scanned_max {
             return Ok(SearchResult { events, next: after, scanned });
         }
+        chunk = merged(connection, place, &Search { after, limit: size, ..search.clone() })?;
     }
 }
 
@@ -151,14 +158,11 @@ pub(super) fn streams(
 }
 
 /// Returns the first events of all streams after the search's position, merged in order.
-fn chunk(
+fn merged(
     connection: &Connection,
     (streams, conditions): (&[EventStream], &Conditions),
     search: &Search,
 ) -> rusqlite::Result<Vec<SearchHit>> {
-    if let Some(numbers) = named(connection, &search.filter)? {
-        return by_numbers(connection, (numbers, streams, conditions), search);
-    }
     let mut first = Vec::new();
     let mut times = times(&search.filter, search.after.map(|after| (after, search.order)));
     for stream in streams {
@@ -182,20 +186,7 @@ fn stream_chunk(
     (stream, conditions): (&EventStream, &Conditions),
     (search, times): (&Search, &RangeInclusive<i64>),
 ) -> rusqlite::Result<Vec<SearchHit>> {
-    let (beyond, direction) = match search.order {
-        SortOrder::NewestFirst => ("<", "DESC"),
-        SortOrder::OldestFirst => (">", "ASC"),
-    };
-    let Conditions { index, indexed, .. } = conditions;
-    // SQLite has no statistics of the tables, and would sort or scan them with another index. The
-    // position is compared by `<>` and `OR`, which leaves the range of `received_at` to the index.
-    let sql = format!(
-        "SELECT received_at, number FROM events INDEXED BY {index}
-         WHERE source = ? AND state = ? AND received_at BETWEEN ? AND ?
-             AND (received_at <> ? OR number {beyond} ?) AND number <= ? {indexed}
-         ORDER BY received_at {direction}, number {direction} LIMIT ?"
-    );
-    let mut query = connection.prepare_cached(&sql)?;
+    let mut query = connection.prepare_cached(&stream_sql(conditions, search.order))?;
     let after = search.after.map_or((i64::MIN, 0), |after| (micros(after), after.number));
     let own = [
         Value::from(stream.source.to_string()),
@@ -211,6 +202,21 @@ fn stream_chunk(
         Ok(SearchHit { cursor: cursor_from_row(row)?, state: stream.state })
     })?;
     found.collect()
+}
+
+fn stream_sql(Conditions { index, indexed, .. }: &Conditions, order: SortOrder) -> String {
+    let (beyond, direction) = match order {
+        SortOrder::NewestFirst => ("<", "DESC"),
+        SortOrder::OldestFirst => (">", "ASC"),
+    };
+    // SQLite has no statistics of the tables, and would sort or scan them with another index. The
+    // position is compared by `<>` and `OR`, which leaves the range of `received_at` to the index.
+    format!(
+        "SELECT received_at, number FROM events INDEXED BY {index}
+         WHERE source = ? AND state = ? AND received_at BETWEEN ? AND ?
+             AND (received_at <> ? OR number {beyond} ?) AND number <= ? {indexed}
+         ORDER BY received_at {direction}, number {direction} LIMIT ?"
+    )
 }
 
 /// Returns the range of `received_at` in microseconds, both ends included.
@@ -244,9 +250,10 @@ fn named(connection: &Connection, filter: &EventFilter) -> rusqlite::Result<Opti
     Ok(Some(numbers).filter(|numbers| numbers.len() <= FEW_MAX))
 }
 
+/// Returns those of the events that are in the streams, after the search's position and in order.
 fn by_numbers(
     connection: &Connection,
-    (mut numbers, streams, conditions): (Vec<i64>, &[EventStream], &Conditions),
+    (mut numbers, (streams, conditions)): (Vec<i64>, (&[EventStream], &Conditions)),
     search: &Search,
 ) -> rusqlite::Result<Vec<SearchHit>> {
     numbers.sort_unstable();
@@ -276,7 +283,6 @@ fn by_numbers(
         (Some(after), SortOrder::OldestFirst) => event.cursor > after,
         (None, _) => true,
     });
-    found.truncate(search.limit);
     Ok(found)
 }
 
@@ -294,4 +300,29 @@ fn cursor_from_row(row: &Row<'_>) -> rusqlite::Result<Cursor> {
 
 fn micros(place: Cursor) -> i64 {
     place.received_at.as_microsecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::engine::database_file::query_plan;
+
+    #[test]
+    fn page_is_read_from_an_index_in_order_with_each_filter() {
+        let all = EventFilter::default();
+        for (filter, index) in [
+            (all.clone(), "events_listed"),
+            (EventFilter { imported: Some(true), ..all.clone() }, "events_imported"),
+            (EventFilter { left_out: Some(true), ..all }, "events_left_out"),
+        ] {
+            for order in [SortOrder::NewestFirst, SortOrder::OldestFirst] {
+                let steps = query_plan(&stream_sql(&Conditions::of(&filter), order));
+
+                let step =
+                    format!("{index} (source=? AND state=? AND received_at>? AND received_at<?)");
+                assert_eq!(steps.len(), 1, "{steps:?}");
+                assert!(steps[0].ends_with(&step), "{steps:?}");
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Searches, which look at events one by one. They run one at a time, on a reader of their own, in
+//! Searches, which look at events one by one: for texts, and for the counts of replays. They run one at a time, on a reader of their own, in
 //! slices with a snapshot each, and end after a second; the next page continues.
 
 use std::sync::Arc;
@@ -79,6 +79,6 @@ fn slice(
     after: Option<Cursor>,
     (limit, looked_max): (usize, usize),
 ) -> Search {
-    let slice = SearchBudget { scanned_max: looked_max, until: Instant::now().checked_add(SLICE) };
+    let slice = SearchBudget { scanned_max: looked_max, ..SearchBudget::within(SLICE) };
     Search { slice, ..Search::newest_first(filter.clone(), after, limit) }
 }

@@ -27,7 +27,7 @@ const fn adding(readable_from: usize, sql: &'static str) -> Migration {
 
 /// The n-th migrates a database to version n. From the 16th on they only add, so that one release
 /// of downgrade works.
-const MIGRATIONS: [Migration; 25] = [
+const MIGRATIONS: [Migration; 26] = [
     breaking(include_str!("../../../../migrations/sqlite/0001_events.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0002_gates.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0003_replays.sql")),
@@ -53,6 +53,7 @@ const MIGRATIONS: [Migration; 25] = [
     adding(15, include_str!("../../../../migrations/sqlite/0023_erased_and_copied.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0024_issues.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0025_half_hours.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0026_repeated_attempts.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.

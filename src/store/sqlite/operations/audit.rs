@@ -41,25 +41,11 @@ pub(super) fn list(
     page: PageRequest,
 ) -> rusqlite::Result<AuditPage> {
     let limit = page.limit.clamp(1, LIMIT_MAX);
-    let (index, condition) = match (&filter.who, filter.action) {
-        (None, None) => ("audit_listed", "?5 IS NULL AND ?6 IS NULL"),
-        (Some(_), None) => ("audit_of_person", "who = ?5 AND ?6 IS NULL"),
-        (None, Some(_)) => ("audit_of_action", "?5 IS NULL AND action = ?6"),
-        (Some(_), Some(_)) => ("audit_of_person_and_action", "who = ?5 AND action = ?6"),
-    };
-    // SQLite has no statistics of the table, and would sort or scan it with another index. The
-    // position is compared by `<>` and `OR`, which leaves the range of `at` to the index.
-    let sql = format!(
-        "SELECT at, number, who, via, action, target, count, detail, digest_before, digest_after
-         FROM audit INDEXED BY {index}
-         WHERE {condition} AND at BETWEEN ?1 AND ?2 AND (at <> ?3 OR number < ?4)
-         ORDER BY at DESC, number DESC LIMIT ?7"
-    );
     let from = filter.since.map_or(i64::MIN, Timestamp::as_microsecond);
     let to = filter.until.map_or(i64::MAX, |until| until.as_microsecond() - 1);
     let (after, number) =
         page.after.map_or((i64::MAX, 0), |it| (it.received_at.as_microsecond(), it.number));
-    let mut query = connection.prepare_cached(&sql)?;
+    let mut query = connection.prepare_cached(&list_sql(filter))?;
     let rows = query.query_map(
         params![
             from,
@@ -78,6 +64,23 @@ pub(super) fn list(
     found.truncate(limit);
     let next = found.last().map(|(cursor, _)| *cursor).filter(|_| has_more);
     Ok(AuditPage { entries: found.into_iter().map(|(_, entry)| entry).collect(), next })
+}
+
+fn list_sql(filter: &AuditFilter) -> String {
+    let (index, condition) = match (&filter.who, filter.action) {
+        (None, None) => ("audit_listed", "?5 IS NULL AND ?6 IS NULL"),
+        (Some(_), None) => ("audit_of_person", "who = ?5 AND ?6 IS NULL"),
+        (None, Some(_)) => ("audit_of_action", "?5 IS NULL AND action = ?6"),
+        (Some(_), Some(_)) => ("audit_of_person_and_action", "who = ?5 AND action = ?6"),
+    };
+    // SQLite has no statistics of the table, and would sort or scan it with another index. The
+    // position is compared by `<>` and `OR`, which leaves the range of `at` to the index.
+    format!(
+        "SELECT at, number, who, via, action, target, count, detail, digest_before, digest_after
+         FROM audit INDEXED BY {index}
+         WHERE {condition} AND at BETWEEN ?1 AND ?2 AND (at <> ?3 OR number < ?4)
+         ORDER BY at DESC, number DESC LIMIT ?7"
+    )
 }
 
 fn entry_from_row(row: &Row<'_>) -> rusqlite::Result<(Cursor, AuditEntry)> {
@@ -127,8 +130,7 @@ pub(super) fn names(connection: &Connection) -> rusqlite::Result<AuditNames> {
 /// Returns the values of a column, by one search in its index for each.
 // `SELECT DISTINCT` would read all of the index.
 fn distinct(connection: &Connection, column: &str, index: &str) -> rusqlite::Result<Vec<String>> {
-    let sql = format!("SELECT min({column}) FROM audit INDEXED BY {index} WHERE {column} > ?1");
-    let mut query = connection.prepare_cached(&sql)?;
+    let mut query = connection.prepare_cached(&next_sql(column, index))?;
     let mut names: Vec<String> = Vec::new();
     while names.len() < NAMES_MAX {
         let last = names.last().map_or("", String::as_str);
@@ -137,4 +139,39 @@ fn distinct(connection: &Connection, column: &str, index: &str) -> rusqlite::Res
         names.push(next);
     }
     Ok(names)
+}
+
+fn next_sql(column: &str, index: &str) -> String {
+    format!("SELECT min({column}) FROM audit INDEXED BY {index} WHERE {column} > ?1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::engine::database_file::query_plan;
+
+    #[test]
+    fn page_is_found_by_an_index_with_each_filter() {
+        let (who, action) = (Some("mia".to_owned()), Some(AuditAction::Replay));
+        for (who, action, step) in [
+            (None, None, "audit_listed (at>? AND at<?)"),
+            (who.clone(), None, "audit_of_person (who=? AND at>? AND at<?)"),
+            (None, action, "audit_of_action (action=? AND at>? AND at<?)"),
+            (who, action, "audit_of_person_and_action (who=? AND action=? AND at>? AND at<?)"),
+        ] {
+            let filter = AuditFilter { who, action, ..AuditFilter::default() };
+            assert_eq!(
+                query_plan(&list_sql(&filter)),
+                [format!("SEARCH audit USING INDEX {step}")]
+            );
+        }
+    }
+
+    #[test]
+    fn name_is_found_by_one_search_in_an_index() {
+        for (column, index) in [("who", "audit_of_person"), ("action", "audit_of_action")] {
+            let step = format!("SEARCH audit USING COVERING INDEX {index} ({column}>?)");
+            assert_eq!(query_plan(&next_sql(column, index)), [step]);
+        }
+    }
 }

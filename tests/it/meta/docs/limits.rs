@@ -53,6 +53,7 @@ fn duration(path: &str, name: &str) -> String {
     let (unit, rest) = expression.strip_prefix("Duration::from_").unwrap().split_once('(').unwrap();
     let number = rest.trim_end_matches(')');
     match unit {
+        "millis" => format!("{number} ms"),
         "secs" => format!("{number} s"),
         "mins" => format!("{number} min"),
         "hours" => format!("{number} h"),
@@ -179,7 +180,14 @@ fn search_limits() -> Vec<(&'static str, String)> {
             "events of a state that a count of a filter counts",
             count(number("sqlite/archive/", "COUNTED_MAX")),
         ),
-        ("time of a search of events", duration("sqlite/archive/", "SEARCH_MAX")),
+        (
+            "time in which a list or count compares events one by one",
+            duration("sqlite/archive/", "LOOKUP_TIME_MAX"),
+        ),
+        (
+            "time of a search of texts, and of the dry run of a replay",
+            duration("sqlite/archive/", "SEARCH_MAX"),
+        ),
         ("searches of events at a time", count(number("engine/readers", "SEARCHES_MAX"))),
         ("time for which a search waits for another", duration("engine/readers", "SEARCH_TIMEOUT")),
         (
