@@ -1,7 +1,7 @@
 //! How long each read of the API takes while the store holds many events: 1,000,000, of which 5,000 are dead and
-//! 1,000 queued, beside as many entries of the audit, 50 versions of a mapping file and 1,000 sessions. `cargo bench
-//! --bench api`, with `-- --short` on a hundredth of the events and entries. Fails if a read takes over 50 ms at the 95th
-//! percentile, except searches for texts, which may take a second.
+//! 1,000 queued, of 50 sources in 30 days, beside as many entries of the audit, 50 versions of a mapping file and 1,000
+//! sessions. `cargo bench --bench api`, with `-- --short` on a hundredth of the events and entries. Fails if a read takes
+//! over 50 ms at the 95th percentile, a series over 20 ms; searches for texts may take a second.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -21,6 +21,10 @@ const SEARCHES: usize = 5;
 const EVENTS_PER_WEBHOOK: usize = 10;
 const WEBHOOKS_PER_COMMIT: usize = 500;
 const P95_MAX: Duration = Duration::from_millis(50);
+const SERIES_P95_MAX: Duration = Duration::from_millis(20);
+/// Seconds from one webhook to the next: all of them in 30 days.
+const INTERVAL: i64 = 26;
+const SOURCES: usize = 50;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,11 +44,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let [p50, p95, max] = [50, 95, 100].map(|part| at(part).as_secs_f64() * 1e3);
         let name = format!("{} {}", call.method, call.path);
         println!("{name:70} {p50:8.1} {p95:8.1} {max:8.1}");
-        if !call.is_search && at(95) > P95_MAX {
+        if call.p95_max().is_some_and(|limit| at(95) > limit) {
             slow.push(name);
         }
     }
-    if slow.is_empty() { Ok(()) } else { Err(format!("over {P95_MAX:?}: {slow:?}").into()) }
+    if slow.is_empty() { Ok(()) } else { Err(format!("over the limit: {slow:?}").into()) }
 }
 
 struct Call {
@@ -59,6 +63,11 @@ impl Call {
     fn get(path: &str) -> Call {
         let is_search = ["q=", "contains="].iter().any(|condition| path.contains(condition));
         Call { method: "GET", path: path.to_owned(), body: None, is_search }
+    }
+
+    fn p95_max(&self) -> Option<Duration> {
+        let limit = if self.path.starts_with("series") { SERIES_P95_MAX } else { P95_MAX };
+        (!self.is_search).then_some(limit)
     }
 
     fn post(path: &str, body: Value) -> Call {
@@ -131,6 +140,13 @@ async fn calls(relay: &Relay, ids: &[EventId]) -> Result<Vec<Call>, Box<dyn std:
             calls.push(Call::get(&format!("events/counts?{condition}")));
         }
     }
+    let month = "since=2026-01-01T00:00:00Z&until=2026-01-31T00:00:00Z";
+    for query in ["", "&step=1d", "&source=form", "&destination=default"] {
+        calls.push(Call::get(&format!("series?{month}{query}")));
+    }
+    for since in ["2026-01-01T00:00:00Z", "2026-01-16T12:10:00Z", "2026-01-30T12:10:00Z"] {
+        calls.push(Call::get(&format!("stats?since={since}")));
+    }
     calls.push(Call::get(&format!("events?newer_than={}", ids.len())));
     calls.push(Call::get(&format!("events/{new}?state=dead")));
     calls.push(Call::get(&format!("events/{new}?may_repeat=true")));
@@ -157,7 +173,7 @@ async fn fill(folder: &Path, events: usize) -> Result<Vec<EventId>, Box<dyn std:
 }
 
 fn webhook(number: usize) -> Result<Webhook, Box<dyn std::error::Error>> {
-    let received_at = Timestamp::from_second(1_767_225_600 + i64::try_from(number)? * 6)?;
+    let received_at = Timestamp::from_second(1_767_225_600 + i64::try_from(number)? * INTERVAL)?;
     let text = format!(
         r#"{{"text":"The export {number} takes a minute and then times out: {}","email":"ada@example.com"}}"#,
         "we wait ".repeat(20),
@@ -171,7 +187,10 @@ fn webhook(number: usize) -> Result<Webhook, Box<dyn std::error::Error>> {
     };
     let events = (0..EVENTS_PER_WEBHOOK).map(event).collect();
     let headers = Headers::from([("content-type".to_owned(), "application/json".to_owned())]);
-    let source: SourceName = if number.is_multiple_of(3) { "other" } else { "form" }.parse()?;
+    // Most are of one source, as the reads of a source expect; the others fill a row in each half hour.
+    let other = format!("source-{}", number / 2 % (SOURCES - 1));
+    let source = if number.is_multiple_of(2) { "form" } else { other.as_str() };
+    let source: SourceName = source.parse()?;
     Ok(Webhook {
         source,
         received_at,

@@ -8,6 +8,7 @@ pub mod echo;
 pub mod events;
 pub mod handshake;
 mod headers;
+mod ignored_webhooks;
 mod log_limit;
 pub mod payload;
 pub mod provider;
@@ -48,7 +49,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::clock;
-use crate::http_client::is_relay;
 use crate::parse_memory::ParseMemory;
 use crate::store::{Arrival, Inbox, StoredEvents, Verified, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
@@ -59,12 +59,13 @@ use body::{BodyReader, Expected};
 use client_ip::Clients;
 use echo::{EchoKey, Echoes};
 use events::ExtractedEvents;
-use handshake::{HandshakeResponse, HandshakeRule};
+use handshake::HandshakeResponse;
+use ignored_webhooks::IgnoredWebhooks;
 use payload::PayloadLimits;
-use readiness::{Readiness, not_ready_reasons};
+use readiness::{Readiness, not_ready_reasons, without_parameters};
 use recent_rejections::RecentRejections;
 use registry::{Registry, SourceStatus, Sources};
-use request::{BufferedRequest, TargetSource, source_name};
+use request::{BufferedRequest, TargetSource, is_used, origin, source_name};
 use response::{Acknowledgement, Rejection};
 pub use settings::Settings;
 use signature::VerifyError;
@@ -86,6 +87,7 @@ pub struct Intake {
     admission: Admission,
     access_log: AccessLog,
     readiness: Readiness,
+    ignored: IgnoredWebhooks,
     bodies: BodyReader,
     /// One permit for each webhook that may be processed.
     requests: Semaphore,
@@ -182,14 +184,6 @@ async fn answer_echo(
     }
 }
 
-/// Middleware that answers 400 to any parameter, as the admin API does to an unknown one.
-async fn without_parameters(request: Request, next: Next) -> Result<Response, Rejection> {
-    match request.uri().query() {
-        None | Some("") => Ok(next.run(request).await),
-        Some(_) => Err(Rejection::ParametersSent),
-    }
-}
-
 async fn readiness(State(intake): State<Arc<Intake>>) -> Response {
     let is_closing = intake.closing.is_cancelled();
     let not_ready = not_ready_reasons(&*intake.store, &intake.sources.current(), is_closing).await;
@@ -219,6 +213,7 @@ impl Intake {
             admission: Admission::new(public_url, limits, webhooks.clone()),
             access_log: AccessLog::new(webhooks.clone(), Arc::clone(&rejected)),
             readiness: Readiness::default(),
+            ignored: IgnoredWebhooks::default(),
             bodies: BodyReader::new(
                 settings.body_bytes_max,
                 settings.bodies_bytes_max,
@@ -277,15 +272,17 @@ impl Intake {
         address: Option<IpAddr>,
     ) -> Result<Acknowledgement, Rejection> {
         match self.admit(parts, body).await? {
-            AdmittedRequest::Answered(acknowledgement) => Ok(acknowledgement),
-            AdmittedRequest::Webhook(webhook) => {
-                // Also what `savio-relay send` signs is made by a person.
-                let agent = webhook.arrived.headers.get("user-agent");
-                let is_made = agent.is_some_and(|agent| is_relay(agent));
-                let origin = if is_made { WebhookOrigin::Made } else { WebhookOrigin::Sent };
-                self.keep(webhook, address, origin).await
+            AdmittedRequest::Answered(acknowledgement) => {
+                self.ignored.note(parts, &acknowledgement);
+                Ok(acknowledgement)
             }
+            AdmittedRequest::Webhook(webhook) => self.keep(webhook, address, origin(parts)).await,
         }
+    }
+
+    /// Writes every few seconds how many webhooks were ignored.
+    pub async fn count_ignored(self: Arc<Self>, closed: impl Future<Output = ()>) {
+        self.ignored.write_all(&*self.store, closed).await;
     }
 
     /// Finds the source, verifies and decodes: all that comes before a webhook is stored.
@@ -497,12 +494,4 @@ impl Intake {
         let extracted = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
         Ok(RequestOutcome::Events(extracted, verified))
     }
-}
-
-/// Returns whether a provider may use the method at a correct address: to send, or to test the address.
-fn is_used(method: &Method, handshakes: &[HandshakeRule]) -> bool {
-    // Many test it by GET or HEAD, whatever the handshakes of the mapping file are. A source that
-    // is off answers these 503, not 405, so that the provider tests again later.
-    [Method::POST, Method::GET, Method::HEAD].contains(method)
-        || handshakes.iter().any(|it| it.method == *method)
 }

@@ -112,7 +112,7 @@ impl Relay {
         let (live, closing) = (sources(&served.files), tasks.closing.clone());
         let intake = Intake::new(config.intake, live, store.clone(), closing);
         let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
-        tasks.spawn(Arc::clone(&intake).log_suppressed(tasks.shutdown_started()));
+        run_intake(&intake, &mut tasks);
         let router = intake::router(Arc::clone(&intake));
         tasks.spawn(listener::serve(webhooks, router, config.listener, tasks.shutdown_started()));
         let mut relay = Relay {
@@ -388,6 +388,11 @@ fn run_deliveries(deliveries: &Deliveries, tasks: &mut Tasks) {
     for delivery in deliveries.all() {
         tasks.spawn(Arc::clone(delivery).run(tasks.shutdown_started()));
     }
+}
+
+fn run_intake(intake: &Arc<Intake>, tasks: &mut Tasks) {
+    tasks.spawn(Arc::clone(intake).log_suppressed(tasks.shutdown_started()));
+    tasks.spawn(Arc::clone(intake).count_ignored(tasks.shutdown_started()));
 }
 
 fn start_logins(

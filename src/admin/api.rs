@@ -19,6 +19,7 @@ pub(crate) mod preview;
 pub(crate) mod providers;
 pub(crate) mod replays;
 pub(crate) mod secrets;
+pub(crate) mod series;
 pub(crate) mod session;
 pub(crate) mod source_tests;
 pub(crate) mod source;
@@ -91,6 +92,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(check::schema))
         .routes(Role::Read, routes!(drafts::draft))
         .routes(Role::Read, routes!(stats::stats))
+        .routes(Role::Read, routes!(series::series))
         .routes(Role::Read, routes!(about::about))
         .routes(Role::Read, routes!(audit::list))
         .routes(Role::Everything, routes!(secrets::compare))

@@ -195,15 +195,7 @@ impl EventQuery {
         for (key, value) in named.into_iter().chain(texts) {
             value.as_deref().map_or(Ok(()), |value| not_blank(key, value))?;
         }
-        let senders =
-            destination.map(|name| admin.destination(&name).map(|to| to.delivery.sources()));
-        let mut sources = senders.transpose()?;
-        if let Some(name) = source {
-            let name =
-                name.parse().map_err(|error| ApiError::BadRequest(format!("`source`: {error}")))?;
-            let sent_there = sources.is_none_or(|sources| sources.contains(&name));
-            sources = Some(if sent_there { vec![name] } else { Vec::new() });
-        }
+        let sources = selected_sources(admin, source, destination)?;
         Ok(EventFilter {
             ids: Vec::new(),
             states: state.map(|States(states)| states).unwrap_or_default(),
@@ -225,6 +217,21 @@ impl EventQuery {
     pub(super) fn is_everything(&self) -> bool {
         *self == EventQuery::default()
     }
+}
+
+/// Returns the sources that a request selects by one's name, or by the destination that they send to; none
+/// if it selects all.
+pub(super) fn selected_sources(
+    admin: &AdminState,
+    source: Option<String>,
+    destination: Option<String>,
+) -> Result<Option<Vec<SourceName>>, ApiError> {
+    let senders = destination.map(|name| admin.destination(&name).map(|to| to.delivery.sources()));
+    let sources = senders.transpose()?;
+    let Some(name) = source else { return Ok(sources) };
+    let name = name.parse().map_err(|error| ApiError::BadRequest(format!("`source`: {error}")))?;
+    let sent_there = sources.is_none_or(|sources| sources.contains(&name));
+    Ok(Some(if sent_there { vec![name] } else { Vec::new() }))
 }
 
 const LIMIT: u16 = 50;

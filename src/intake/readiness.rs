@@ -3,11 +3,26 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use tracing::{info, warn};
 
 use super::registry::{SourceStatus, Sources};
+use super::response::Rejection;
 use crate::clock;
 use crate::store::{Inbox, StoreError};
+
+/// Middleware that answers 400 to any parameter, as the admin API does to an unknown one.
+pub(super) async fn without_parameters(
+    request: Request,
+    next: Next,
+) -> Result<Response, Rejection> {
+    match request.uri().query() {
+        None | Some("") => Ok(next.run(request).await),
+        Some(_) => Err(Rejection::ParametersSent),
+    }
+}
 
 /// Reasons for which a webhook would not be stored now; none if the relay is ready.
 #[derive(Debug)]

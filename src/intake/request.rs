@@ -3,19 +3,23 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use axum::http::Method;
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::body::BufferedBody;
-use super::handshake::HandshakeRequest;
+use super::handshake::{HandshakeRequest, HandshakeRule};
 use super::payload;
 use super::setup::PendingSetup;
 use super::signature::SignedRequest;
 use super::source::Source;
 use crate::event::{Headers, SourceName};
+use crate::http_client::is_relay;
 use crate::rate::client_key::ClientKey;
+use crate::store::WebhookOrigin;
 
 /// Size up to which verifying and decoding takes less time than a change of threads and back.
 const LIGHT_BYTES_MAX: usize = 16 * 1024;
@@ -27,6 +31,20 @@ pub(super) fn source_name(parts: &Parts) -> Option<SourceName> {
     // good.
     let name = percent_decode_str(name.strip_suffix('/').unwrap_or(name)).decode_utf8();
     name.ok()?.parse().ok()
+}
+
+/// Returns who sends the webhook: its provider, or a person by `savio-relay send`.
+pub(super) fn origin(parts: &Parts) -> WebhookOrigin {
+    let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    if agent.is_some_and(is_relay) { WebhookOrigin::Made } else { WebhookOrigin::Sent }
+}
+
+/// Returns whether a provider may use the method at a correct address: to send, or to test the address.
+pub(super) fn is_used(method: &Method, handshakes: &[HandshakeRule]) -> bool {
+    // Many test it by GET or HEAD, whatever the handshakes of the mapping file are. A source that
+    // is off answers these 503, not 405, so that the provider tests again later.
+    [Method::POST, Method::GET, Method::HEAD].contains(method)
+        || handshakes.iter().any(|it| it.method == *method)
 }
 
 /// The source that a request is for.

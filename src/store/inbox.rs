@@ -1,5 +1,6 @@
 //! The store's side for intake: a webhook is on disk before it is answered.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 
 use super::arrival::Arrival;
 use super::error::StoreError;
+use super::half_hour::HalfHour;
 use crate::event::{EventId, Headers, SourceName};
 
 /// Stores webhooks.
@@ -17,6 +19,12 @@ pub trait Inbox: Send + Sync {
 
     /// Stores webhooks as if they were received one after the other, all of them or none.
     async fn store_all(&self, webhooks: Vec<Webhook>) -> Result<Vec<StoredEvents>, StoreError>;
+
+    /// Counts verified webhooks of these sources and half hours that carried nothing to store.
+    async fn count_webhooks(
+        &self,
+        webhooks: BTreeMap<(SourceName, HalfHour), u64>,
+    ) -> Result<(), StoreError>;
 
     /// Checks that a webhook would be stored now.
     async fn ready(&self) -> Result<(), StoreError>;

@@ -18,6 +18,7 @@ mod random;
 mod refusals;
 mod roles;
 mod scraped;
+mod series;
 mod sessions;
 mod source_tests;
 mod strict;

@@ -1,6 +1,6 @@
 //! `Inbox` for SQLite: stores a webhook's body once, and each of its events that is new.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,10 @@ use super::rows::arrivals::StoredArrival;
 use super::rows::columns::{EventIdColumn, JsonColumn, Priority, TimeColumn};
 use super::rows::events;
 use crate::clock;
-use crate::event::{EventId, State};
+use crate::event::{EventId, SourceName, State};
 use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::flows::Flow;
+use crate::store::half_hour::HalfHour;
 use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 
 /// Time for which an answer of `ready` is reused.
@@ -56,6 +57,22 @@ impl Inbox for Sqlite {
             self.notify_work();
         }
         Ok(stored)
+    }
+
+    async fn count_webhooks(
+        &self,
+        webhooks: BTreeMap<(SourceName, HalfHour), u64>,
+    ) -> Result<(), StoreError> {
+        self.damage.check()?;
+        self.reserve.admit(0, 0)?;
+        let count = move |transaction: &Transaction<'_>| {
+            for ((source, at), webhooks) in &webhooks {
+                let webhooks = i64::try_from(*webhooks).unwrap_or(i64::MAX);
+                transaction.happened(source.as_str(), at.begins_at(), (Flow::Webhook, webhooks));
+            }
+            Ok(())
+        };
+        self.writer.write(count).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

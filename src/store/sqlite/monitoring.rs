@@ -56,7 +56,7 @@ impl Monitoring for Sqlite {
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Flows>, StoreError> {
-        let mut series = half_hours::Series::new(request);
+        let mut series = half_hours::SeriesReader::new(request);
         // One read for each month, so that a request for a year holds no reader for long. What happened
         // is never lowered, so the months need not be of one snapshot.
         while !series.is_complete() {

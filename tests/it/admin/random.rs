@@ -50,6 +50,7 @@ fn word(ids: &[String]) -> impl Strategy<Value = String> + use<> {
         "mapping",
         "true",
         "50",
+        "6h",
         "0",
         "-1",
         "2026-01-31T12:00:00Z",

@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 45] = [
+const ROUTES: [(&str, &str, &str); 46] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
@@ -45,6 +45,7 @@ const ROUTES: [(&str, &str, &str); 45] = [
     ("GET", "/api/v1/mapping.schema.json", "read"),
     ("POST", "/api/v1/draft", "read"),
     ("GET", "/api/v1/stats", "read"),
+    ("GET", "/api/v1/series", "read"),
     ("GET", "/api/v1/audit", "read"),
     ("POST", "/api/v1/secrets/compare", "everything"),
     ("POST", "/api/v1/echo-keys", "operate"),

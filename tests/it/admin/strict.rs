@@ -36,6 +36,7 @@ async fn empty_query_parameter_is_refused_by_every_route() {
         "destination",
         "since",
         "until",
+        "step",
         "q",
         "contains",
         "type",

@@ -19,6 +19,7 @@ use savio_relay::store::{Archive, Sqlite};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::support::half_hours::{self, Totals};
 use crate::support::relay::{Relay, SECRET, http, typeform_signature};
 
 const CONNECTIONS: usize = 16;
@@ -65,6 +66,8 @@ async fn accepted_events_are_delivered_despite_twenty_kills() {
 
     assert!(accepted.len() >= kills() * ACCEPTED_BETWEEN_KILLS);
     let repeated = repeated(&arrived, &accepted);
+    let totals = agree(folder.path());
+    assert_eq!((totals.accepted, totals.queued), (totals.settled, 0));
     let marked = marked(folder.path(), accepted.values()).await;
     eprintln!("{} accepted, {} repeated, {} marked", accepted.len(), repeated.len(), marked.len());
     assert!(repeated.is_subset(&marked), "a repeat is not marked");
@@ -106,6 +109,14 @@ async fn kills_soon_after_start_make_no_event_dead() {
     assert_eq!(delivered(), accepted);
 }
 
+/// Checks that what is counted by half hours is that of the events, and that what was accepted and not settled
+/// is queued.
+fn agree(folder: &Path) -> Totals {
+    let totals = half_hours::check(&folder.join("relay.db")).unwrap();
+    assert_eq!(totals.accepted, totals.settled + totals.queued, "{totals:?}");
+    totals
+}
+
 /// Counts the events in this state.
 async fn count(folder: &Path, state: EventState) -> u64 {
     let store = Sqlite::open_shared(&Settings::new(folder.join("relay.db"))).unwrap();
@@ -130,6 +141,8 @@ async fn post_while_killing(
     for round in 1..=kills() {
         until(|| accepted.lock().unwrap().len() >= round * ACCEPTED_BETWEEN_KILLS).await;
         relay.kill();
+        // Before a start corrects what it finds wrong.
+        agree(folder);
         relay = Relay::start(folder, variables);
         url.send_replace(relay.url.clone());
     }

@@ -16,19 +16,19 @@ use crate::store::sqlite::rows::columns::{EnumColumn, JsonColumn, SourceColumn, 
 const READ_MAX: i64 = 31 * 48;
 
 /// A series that is read step by step.
-pub(super) struct Series {
+pub(super) struct SeriesReader {
     request: SeriesRequest,
     /// Begin of the next read.
     next: HalfHour,
     flows: Vec<Flows>,
 }
 
-impl Series {
-    pub(super) fn new(request: SeriesRequest) -> Series {
+impl SeriesReader {
+    pub(super) fn new(request: SeriesRequest) -> SeriesReader {
         let half_hours = u64::try_from(request.until.since(request.since)).unwrap_or(0);
         let steps = half_hours.div_ceil(u64::from(request.step.max(1)));
         let flows = vec![Flows::default(); usize::try_from(steps).unwrap_or(0)];
-        Series { next: request.since, request, flows }
+        SeriesReader { next: request.since, request, flows }
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -39,7 +39,16 @@ impl Series {
         self.flows
     }
 
-    pub(super) fn read_next(mut self, connection: &Connection) -> Result<Series, SqliteError> {
+    pub(super) fn read_next(
+        mut self,
+        connection: &Connection,
+    ) -> Result<SeriesReader, SqliteError> {
+        // Years without anything are skipped.
+        let Some(first) = first(connection, self.next, self.request.until)? else {
+            self.next = self.request.until;
+            return Ok(self);
+        };
+        self.next = first;
         let end = self.next.plus(READ_MAX).min(self.request.until);
         for (at, flows) in self.read(connection, end)? {
             let step = at.since(self.request.since) / i64::from(self.request.step.max(1));
@@ -79,6 +88,19 @@ const OF_SOME: &str = "
         sum(duplicates)
     FROM half_hours WHERE at >= ?1 AND at < ?2 AND +source IN (SELECT value FROM json_each(?3))
     GROUP BY at";
+
+/// Returns the first half hour in which anything was counted.
+fn first(
+    connection: &Connection,
+    since: HalfHour,
+    until: HalfHour,
+) -> rusqlite::Result<Option<HalfHour>> {
+    let sql = "SELECT min(at) FROM half_hours WHERE at >= ?1 AND at < ?2";
+    let times = params![TimeColumn(since.begins_at()), TimeColumn(until.begins_at())];
+    let first: Option<TimeColumn> =
+        connection.prepare_cached(sql)?.query_row(times, |row| row.get(0))?;
+    Ok(first.map(|TimeColumn(at)| HalfHour::of(at)))
+}
 
 fn rows(
     connection: &Connection,

@@ -1,6 +1,7 @@
 //! The real gate, retry, names and store, on a disk in memory where there is one, and the
 //! reference.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use savio_relay::event::{EventId, State};
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
 use savio_relay::store::{
-    Archive, ClaimRequest, EventFilter, EventRecord, HoldDecision, Inbox, Queue, ReplayId,
-    ReplayRequest, StateCount, Webhook, run_replay,
+    Archive, ClaimRequest, EventFilter, EventRecord, HoldDecision, Inbox, Queue, ReleaseOutcome,
+    ReplayId, ReplayRequest, StateCount, Webhook, run_replay,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::reference::{Expected, Reference};
 use super::{Payload, SOURCES, Step, Story, suspects};
 use crate::delivery::{event, mappings_of};
+use crate::support::half_hours;
 use crate::support::store::{at, name, release, somebody};
 
 const MAPPING: &str = r#"
@@ -58,6 +60,17 @@ pub(super) struct World {
     reference: Arc<Mutex<Reference>>,
     savio: JoinHandle<()>,
     events: Vec<EventId>,
+    moved: Moved,
+    /// What had happened at the last look.
+    happened: RefCell<half_hours::Happened>,
+}
+
+/// Numbers of decisions of people by which events left or entered the queue.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moved {
+    queued_again: i64,
+    /// Released as delivered.
+    released: i64,
 }
 
 impl Drop for World {
@@ -79,7 +92,17 @@ impl World {
         let max_in_flight = story.max_in_flight;
         let relay = Relay { url, max_in_flight, settings, mappings: mappings.clone() };
         let delivery = relay.start(&disk, 0);
-        World { folder, store: disk, delivery, relay, reference, savio, events: Vec::new() }
+        World {
+            folder,
+            store: disk,
+            delivery,
+            relay,
+            reference,
+            savio,
+            events: Vec::new(),
+            moved: Moved::default(),
+            happened: RefCell::default(),
+        }
     }
 
     fn reference(&self) -> MutexGuard<'_, Reference> {
@@ -224,6 +247,8 @@ impl World {
         if replay.replayed == 1 {
             expected.replay(now);
         }
+        drop(reference);
+        self.moved.queued_again += i64::from(replay.replayed == 1);
     }
 
     async fn release(&mut self, number: usize, has_arrived: bool) {
@@ -231,7 +256,12 @@ impl World {
         if self.reference().events[number].state == State::Held {
             let decision =
                 if has_arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
-            self.store.release(release(self.events[number], decision, at(now))).await.unwrap();
+            let released = self.store.release(release(self.events[number], decision, at(now)));
+            match released.await.unwrap() {
+                ReleaseOutcome::Queued => self.moved.queued_again += 1,
+                ReleaseOutcome::Delivered => self.moved.released += 1,
+                ReleaseOutcome::NotFound | ReleaseOutcome::NotHeld(_) => {}
+            }
             self.reference().events[number].release(has_arrived, now);
         }
     }
@@ -290,6 +320,7 @@ impl World {
     pub(super) async fn judge(&self) -> Result<(), String> {
         let records = self.records().await;
         self.judge_counts(&records).await?;
+        self.judge_half_hours()?;
         suspects::judge(&self.path())?;
         self.reference().judge(&records)
     }
@@ -305,6 +336,26 @@ impl World {
         let counted = self.store.counts().await.unwrap().iter().map(|it| it.events).sum();
         let all = u64::try_from(records.len()) == Ok(counted);
         if all { Ok(()) } else { Err(format!("{} events, counted are {counted}", records.len())) }
+    }
+
+    /// Checks that the balance is that of the events, that each of them is counted when it was settled, and
+    /// that nothing that happened is taken back.
+    fn judge_half_hours(&self) -> Result<(), String> {
+        let totals = half_hours::check(&self.path())?;
+        let Moved { queued_again, released } = self.moved;
+        let all = i64::try_from(self.events.len()).unwrap_or(i64::MAX);
+        // An event leaves the queue by being settled or held, and comes back by a person's decision.
+        let left = all + queued_again - totals.queued;
+        if totals.accepted != all || totals.webhooks != all || totals.settled != left + released {
+            return Err(format!("{all} events, {:?}, but counted are {totals:?}", self.moved));
+        }
+        let mut happened = self.happened.borrow_mut();
+        let now = half_hours::happened(&self.path());
+        if !half_hours::only_grew(&happened, &now) {
+            return Err(format!("it happened before: {happened:?}, and now: {now:?}"));
+        }
+        *happened = now;
+        Ok(())
     }
 
     pub(super) async fn nothing_waits(&self) -> Result<(), String> {
