@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::admin::error::ApiError;
 use crate::admin::params::{QueryParams, selected_sources};
 use crate::admin::state::AdminState;
+use crate::admin::time_bound::{Since, Until};
 use crate::clock;
 use crate::diagnostics::table::parse_duration;
 use crate::event::SourceName;
@@ -31,10 +32,13 @@ pub(crate) struct SeriesQuery {
     /// Of the sources that send to this destination.
     #[param(value_type = Option<SourceName>)]
     destination: Option<String>,
-    /// From the half hour on that this time is in; 24 hours before `until` by default.
-    since: Option<Timestamp>,
-    /// Up to this time and the rest of its half hour; now by default.
-    until: Option<Timestamp>,
+    /// From the half hour on that this time is in: an age, a date in UTC or a time; 24 hours before `until` by
+    /// default.
+    #[param(inline)]
+    since: Option<Since>,
+    /// Up to this time and the rest of its half hour; a date includes the whole day; now by default.
+    #[param(inline)]
+    until: Option<Until>,
     /// Length of a step: half an hour, or a multiple of it. At most 1500 steps.
     #[param(default = "30m", pattern = "^[0-9].*[a-z]$", example = "6h")]
     step: Option<String>,
@@ -66,9 +70,9 @@ pub(crate) async fn series(
 ) -> Result<Json<Series>, ApiError> {
     let SeriesQuery { source, destination, since, until, step } = query;
     let sources = selected_sources(&admin, source, destination)?;
-    let until = until.unwrap_or_else(clock::now);
-    let since =
-        since.unwrap_or_else(|| until.saturating_sub(DEFAULT_RANGE).unwrap_or(Timestamp::MIN));
+    let until = until.map_or_else(clock::now, |Until(time)| time);
+    let day_before = || until.saturating_sub(DEFAULT_RANGE).unwrap_or(Timestamp::MIN);
+    let since = since.map_or_else(day_before, |Since(time)| time);
     let (step, half_hours) = step_of(step.as_deref())?;
     let (first, last) = range(since, until, &step)?;
     let request = SeriesRequest { sources, since: first, until: last.plus(1), step: half_hours };

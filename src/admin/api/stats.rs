@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::admin::error::ApiError;
 use crate::admin::params::QueryParams;
 use crate::admin::state::AdminState;
+use crate::admin::time_bound::Since;
 use crate::clock;
 use crate::event::{SourceName, State};
 use crate::store::{Balance, StateCounts, StoreError};
@@ -51,8 +52,9 @@ pub(crate) async fn queues(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StatsQuery {
-    /// Events that were received at this time or later.
-    since: Option<Timestamp>,
+    /// Events that were received at this time or later: an age, a date in UTC or a time.
+    #[param(inline)]
+    since: Option<Since>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,7 +96,7 @@ pub(crate) async fn stats(
 ) -> Result<Json<Stats>, ApiError> {
     let sources = match since {
         None => counted(&admin).await?,
-        Some(since) => received(&admin, since).await?,
+        Some(Since(since)) => received(&admin, since).await?,
     };
     let mut events = StateCounts::default();
     for counts in sources.values() {

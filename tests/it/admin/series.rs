@@ -40,6 +40,8 @@ async fn series_and_balance_add_up() {
         "rejected": 0, "duplicates": 0,
     });
     assert_eq!(balance["sources"], json!({ "form": form }));
+    let day = scene.get("/api/v1/stats?since=24h").await;
+    assert_eq!(day["sources"], balance["sources"]);
     let later = scene.get("/api/v1/stats?since=2100-01-01T00:00:00Z").await;
     assert_eq!((&later["sources"], &later["events"]["dead"]), (&json!({}), &json!(0)));
 }
