@@ -14,6 +14,7 @@ mod rotation;
 mod saved_mapping;
 mod secrets;
 mod service_manager;
+mod signs_of_life;
 mod start_errors;
 mod tls;
 mod traces;

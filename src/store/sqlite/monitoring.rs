@@ -1,5 +1,6 @@
 //! `Monitoring` for SQLite: issues, and what is counted by half hours.
 
+mod balances;
 mod half_hours;
 pub(super) mod issues;
 
@@ -18,6 +19,8 @@ use crate::store::flows::Flows;
 use crate::store::half_hour::HalfHour;
 use crate::store::issue::{Issue, IssueFilter, IssueId, IssuePage, MuteOutcome, MuteRequest};
 use crate::store::monitoring::{Balance, Monitoring, SeriesRequest};
+use balances::BalanceReader;
+use half_hours::SeriesReader;
 
 #[async_trait]
 impl Monitoring for Sqlite {
@@ -56,7 +59,7 @@ impl Monitoring for Sqlite {
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Flows>, StoreError> {
-        let mut series = half_hours::SeriesReader::new(request);
+        let mut series = SeriesReader::new(request);
         // One read for each month, so that a request for a year holds no reader for long. What happened
         // is never lowered, so the months need not be of one snapshot.
         while !series.is_complete() {
@@ -70,8 +73,12 @@ impl Monitoring for Sqlite {
         &self,
         since: Timestamp,
     ) -> Result<BTreeMap<SourceName, Balance>, StoreError> {
-        let read = move |connection: &Connection| half_hours::balances(connection, since);
-        self.readers.read(Purpose::Lookup, read).await
+        let mut balances = BalanceReader::new(since);
+        while !balances.is_complete() {
+            let read = move |connection: &Connection| balances.read_next(connection);
+            balances = self.readers.read(Purpose::Lookup, read).await?;
+        }
+        Ok(balances.into_balances())
     }
 
     async fn webhooks(
