@@ -50,7 +50,7 @@ use tracing::error;
 
 use crate::clock;
 use crate::parse_memory::ParseMemory;
-use crate::store::{Arrival, Inbox, StoredEvents, Verified, Webhook, WebhookOrigin};
+use crate::store::{Arrival, Inbox, Verified, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 use access_log::{AccessLog, AnsweredRequest};
@@ -70,7 +70,7 @@ use response::{Acknowledgement, Rejection};
 pub use settings::Settings;
 use signature::VerifyError;
 use source::Source;
-pub use tested::TestedWebhook;
+pub use tested::{TestedContent, TestedWebhook};
 
 /// Receives the webhooks of all sources and stores them.
 pub struct Intake {
@@ -341,7 +341,6 @@ impl Intake {
         // A second reservation: the body reserved its own memory while it arrived, and the decoded
         // text is held beside it until the commit.
         body.reserve(decoded.as_ref().map_or(0, String::len))?;
-        let headers = headers::without_secrets(headers, &source);
         // Takes the bytes only: `body` is alive until the commit, and with it the reservation.
         let bytes = std::mem::take(&mut body.bytes);
         let webhook = Webhook {
@@ -369,17 +368,17 @@ impl Intake {
         let (parts, body) = request.into_parts();
         let parts = Arc::new(parts);
         let answered = AnsweredRequest { parts: &parts, began, client: None };
+        let mut content = None;
         let result = match self.admit(&parts, body).await {
             Ok(AdmittedRequest::Answered(acknowledgement)) => Ok(acknowledgement),
-            Ok(AdmittedRequest::Webhook(mut webhook)) if keep => {
-                tested::mark(&mut webhook.extracted.events);
-                self.keep(webhook, None, WebhookOrigin::Made).await
-            }
-            Ok(AdmittedRequest::Webhook(AdmittedWebhook { arrived, .. })) => {
-                // What its provider would be answered, except for the ids.
-                let stored = StoredEvents { events: Vec::new(), repeated: Vec::new() };
-                let answer = arrived.target.source.response.clone();
-                Ok(Acknowledgement::Accepted { stored, answer })
+            Ok(AdmittedRequest::Webhook(mut webhook)) => {
+                content = Some(tested::content(&webhook.arrived));
+                if keep {
+                    tested::mark(&mut webhook.extracted.events);
+                    self.keep(webhook, None, WebhookOrigin::Made).await
+                } else {
+                    Ok(tested::unstored(&webhook.arrived))
+                }
             }
             Err(rejection) => Err(rejection),
         };
@@ -390,7 +389,7 @@ impl Intake {
             }
             Ok(_) | Err(_) => {}
         }
-        tested::outcome(result)
+        tested::outcome(result, content)
     }
 
     /// Tells the holder of the key what arrived of the request, within the limits of a webhook. Nothing of it is
@@ -490,8 +489,11 @@ impl Intake {
         // Before the events are extracted: the body and its decoded text are stored, and must not
         // hold the secret. The body keeps its length, so the positions of events in it stay valid.
         source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
+        // Nor must the id and type of an event, which a mapping file may read from any header.
+        let secret = headers::take_secrets(&mut arrived.headers, source);
         let limits = self.settings.limits();
         let extracted = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
+        headers::complete(&mut arrived.headers, secret);
         Ok(RequestOutcome::Events(extracted, verified))
     }
 }

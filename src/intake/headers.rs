@@ -36,18 +36,30 @@ pub(super) fn collect(map: &HeaderMap) -> Headers {
     headers
 }
 
-/// Overwrites headers that carry a secret or a signature.
-pub(super) fn without_secrets(mut headers: Headers, source: &Source) -> Headers {
+/// Removes the headers that carry a secret or a signature, and returns their names.
+pub(super) fn take_secrets(headers: &mut Headers, source: &Source) -> Vec<String> {
     let credentials = source.signature.credential_headers();
-    for (name, value) in &mut headers {
-        let secret = SECRET_NAMES.iter().any(|part| name.contains(part))
-            || credentials.contains(&name.as_str())
-            || source.keys.iter().any(|key| key.is_contained_in(value, SECRET_BYTES_MIN));
-        // The name stays, so that one can see that the header was there.
-        if secret {
-            "*".clone_into(value);
+    let is_secret = |name: &str, value: &str| {
+        SECRET_NAMES.iter().any(|part| name.contains(part))
+            || credentials.contains(&name)
+            || source.keys.iter().any(|key| key.is_contained_in(value, SECRET_BYTES_MIN))
+    };
+    let mut taken = Vec::new();
+    headers.retain(|name, value| {
+        let is_kept = !is_secret(name, value);
+        if !is_kept {
+            taken.push(name.clone());
         }
+        is_kept
+    });
+    taken
+}
+
+/// Makes the headers those that are stored: with the names of those that were taken, so that one can
+/// see that they were there, and without the ends of long values.
+pub(super) fn complete(headers: &mut Headers, taken: Vec<String>) {
+    for value in headers.values_mut() {
         value.truncate(value.floor_char_boundary(VALUE_BYTES_MAX));
     }
-    headers
+    headers.extend(taken.into_iter().map(|name| (name, "*".to_owned())));
 }

@@ -2,23 +2,42 @@
 
 use uuid::Uuid;
 
+use super::request::BufferedRequest;
 use super::response::{Acknowledgement, Rejection};
-use crate::event::EventId;
-use crate::store::NewEvent;
+use crate::event::{EventId, Headers};
+use crate::store::{NewEvent, StoredEvents};
 
 /// What came of a test webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestedWebhook {
     /// Status of the response to its sender.
     pub status: u16,
-    /// Whether its events are, or would be, stored.
-    pub is_accepted: bool,
+    /// What is, or would be, stored of it; none if it was refused or ignored.
+    pub accepted: Option<TestedContent>,
     /// Events that were stored.
     pub events: Vec<EventId>,
     /// Reason why it was refused or ignored.
     pub reason: Option<String>,
     /// The probable cause of a wrong signature.
     pub hint: Option<String>,
+}
+
+/// What a mapping is given of a webhook: its headers and its body, without what proves who sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestedContent {
+    pub headers: Headers,
+    pub body: Vec<u8>,
+}
+
+/// Returns the content of a webhook that was verified.
+pub(super) fn content(arrived: &BufferedRequest) -> TestedContent {
+    TestedContent { headers: arrived.headers.clone(), body: arrived.body.bytes.clone() }
+}
+
+/// Returns what its provider would be answered if it were stored, except for the ids.
+pub(super) fn unstored(arrived: &BufferedRequest) -> Acknowledgement {
+    let stored = StoredEvents { events: Vec::new(), repeated: Vec::new() };
+    Acknowledgement::Accepted { stored, answer: arrived.target.source.response.clone() }
 }
 
 /// Gives the events delivery ids of their own.
@@ -31,24 +50,27 @@ pub(super) fn mark(events: &mut [NewEvent]) {
     }
 }
 
-pub(super) fn outcome(result: Result<Acknowledgement, Rejection>) -> TestedWebhook {
+pub(super) fn outcome(
+    result: Result<Acknowledgement, Rejection>,
+    content: Option<TestedContent>,
+) -> TestedWebhook {
     match result {
         Ok(acknowledgement) => {
             let status = acknowledgement.status().as_u16();
-            let (is_accepted, events, reason) = match acknowledgement {
+            let (accepted, events, reason) = match acknowledgement {
                 Acknowledgement::Accepted { stored, .. }
-                | Acknowledgement::Duplicate { stored, .. } => (true, stored.events, None),
-                Acknowledgement::Ignored { reason, .. } => (false, Vec::new(), Some(reason)),
+                | Acknowledgement::Duplicate { stored, .. } => (content, stored.events, None),
+                Acknowledgement::Ignored { reason, .. } => (None, Vec::new(), Some(reason)),
                 Acknowledgement::Handshake(_) => {
                     let reason = "it is a test of the address, which is answered and not stored";
-                    (false, Vec::new(), Some(reason.to_owned()))
+                    (None, Vec::new(), Some(reason.to_owned()))
                 }
             };
-            TestedWebhook { status, is_accepted, events, reason, hint: None }
+            TestedWebhook { status, accepted, events, reason, hint: None }
         }
         Err(rejection) => TestedWebhook {
             status: rejection.status().0.as_u16(),
-            is_accepted: false,
+            accepted: None,
             events: Vec::new(),
             reason: Some(rejection.reason()),
             hint: rejection.hint().map(str::to_owned),

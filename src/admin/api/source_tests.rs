@@ -20,10 +20,10 @@ use crate::admin::state::AdminState;
 use crate::clock;
 use crate::diagnostics::document::Document;
 use crate::event::{EventId, Headers, Request, SourceName};
-use crate::intake::TestedWebhook;
 use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
 use crate::intake::source::Source;
+use crate::intake::{TestedContent, TestedWebhook};
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::outgoing_webhook::{OutgoingWebhook, PreparedWebhook, PrivateKeyMissing, signing_key};
 use crate::parse_memory::{ParseMemory, bytes_to_reserve};
@@ -114,10 +114,11 @@ pub(crate) async fn test(
         let entry = caller.did(AuditAction::TestSource).on(&format!("source {name}"));
         admin.record(entry).await;
     }
-    let TestedWebhook { status, is_accepted, events, reason, hint } = tested;
+    let TestedWebhook { status, accepted, events, reason, hint } = tested;
     let mut mapped = Mapped { reason, ..Mapped::default() };
-    if is_accepted {
-        let sample = SamplePayload { headers: prepared.headers, body: prepared.body };
+    // Not what was sent: a mapping must not be able to show the secret.
+    if let Some(TestedContent { headers, body }) = accepted {
+        let sample = SamplePayload { headers, body };
         let memory = Arc::clone(admin.intake.parse_memory());
         let limits = admin.intake.limits();
         let mapping = spawn_blocking(move || map(&file, &sample, &limits, &memory));

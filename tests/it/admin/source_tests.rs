@@ -135,3 +135,39 @@ async fn sample_outside_of_the_folder_is_not_read() {
     let reason = answer.json()["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("no such file in `samples`"), "{reason}");
 }
+
+#[tokio::test]
+async fn mapping_cannot_show_the_secret_with_which_a_test_is_signed() {
+    let scene = scene().await;
+    let shown = "\"{{ headers['x-key'] }} {{ headers['authorization'] }} {{ headers['x-copy'] }} \
+                 {{ payload.key }} {{ payload.text }}\"";
+    let secret = "hunter2-hunter2";
+    // With its mistake, no file would be applied.
+    std::fs::remove_file(scene.file("off.toml")).unwrap();
+    for (source, place) in [("a", "header = \"X-Key\""), ("b", "field = \"$.key\"")] {
+        std::fs::write(scene.folder.path().join(format!("{source}.secret")), secret).unwrap();
+        let mapping = format!(
+            "secrets = [\"file:{source}.secret\"]\n[signature]\nscheme = \"token\"\n{place}\n\
+             [[feedback]]\nproblem = {shown}\n"
+        );
+        std::fs::write(scene.file(&format!("{source}.toml")), mapping).unwrap();
+        let path = format!("/api/v1/sources/{source}/test");
+        let body = json!({
+            "payload": { "key": secret, "text": "Slow." },
+            "headers": { "Authorization": "Bearer of the gateway", "X-Copy": secret },
+        });
+        until_async(async || scene.call("POST", &path, Some(&body)).await.status != 404).await;
+
+        let tested = test(&scene, source, &body).await;
+
+        assert_eq!(tested["status"], 202, "{tested}");
+        let problem = tested["requests"][0]["body"]["problem"].as_str().unwrap();
+        assert!(problem.ends_with("Slow."), "{tested}");
+        if source == "a" {
+            // That of the payload is the caller's own text here.
+            assert_eq!(problem, format!("* * * {secret} Slow."));
+        } else {
+            assert!(!problem.contains(secret) && problem.contains("***"), "{problem}");
+        }
+    }
+}

@@ -194,6 +194,42 @@ async fn byte_order_mark_before_a_token_in_the_body_is_skipped() {
 }
 
 #[tokio::test]
+async fn id_and_type_of_an_event_hold_no_credential_wherever_they_are_read() {
+    let token = "[signature]\nscheme = \"token\"\nheader = \"X-Key\"";
+    let basic = "[signature]\nscheme = \"basic\"";
+    let encoded = format!("Basic {}", BASE64.encode(b"relay:a-secret"));
+    for (signature, credential, read) in [
+        (token, ("x-key", "a-secret"), "header:X-Key"),
+        (token, ("x-key", "a-secret"), "x {{ headers['x-key'] }}"),
+        // In another header too, such as that of a gateway.
+        (token, ("x-key", "a-secret"), "header:Referer"),
+        (token, ("x-key", "a-secret"), "header:X-Forwarded-Access-Token"),
+        (basic, ("authorization", encoded.as_str()), "header:Authorization"),
+    ] {
+        let own = format!("{signature}\n[event]\nid = \"{read}\"\ntype = \"{read}\"");
+        let secret = if signature == basic { "relay:a-secret" } else { "a-secret" };
+        let fixture = Fixture::new(&own, secret).await;
+        let request = post("/hooks/fixture").header(credential.0, credential.1);
+        let request = request.header("referer", "https://a.example/?key=a-secret");
+        let request = request.header("x-forwarded-access-token", "of the gateway");
+
+        let first = fixture.server.send(&request.clone().body(b"{\"x\":1}")).await;
+        let second = fixture.server.send(&request.body(b"{\"x\":2}")).await;
+
+        assert_eq!((first.status, second.status), (202, 202), "{read}: {first:?} {second:?}");
+        // With the same id, the second would be taken for a repeat and lost.
+        for answer in [first, second] {
+            let id = answer.events()[0].parse().unwrap();
+            let stored = savio_relay::store::Archive::event(&*fixture.server.store, id).await;
+            let event = stored.unwrap().unwrap().event;
+            assert_eq!((event.delivery_id, event.event_type), (None, None), "{read}");
+            let name = read.strip_prefix("header:").map_or("x-key".to_owned(), str::to_lowercase);
+            assert_eq!(event.headers[&name], "*", "{read}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn byte_order_mark_before_signed_json_is_skipped() {
     let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n\
                timestamp = { from = \"field:$.at\", window = \"5m\" }";
