@@ -38,6 +38,22 @@ pub enum ExpectedFile {
     NotInFolder,
 }
 
+impl ExpectedFile {
+    /// Narrows it to the text of this digest. If that is not an expected one, no text is.
+    // A change that was made from one text, or compared with it, is wrong for another one, even if
+    // whoever asked expects either.
+    #[must_use]
+    pub fn narrowed_to(self, digest: &str) -> ExpectedFile {
+        let only = || ExpectedFile::OneOf(vec![digest.to_owned()]);
+        match self {
+            ExpectedFile::Any => only(),
+            ExpectedFile::OneOf(digests) if digests.iter().any(|it| it == digest) => only(),
+            ExpectedFile::OneOf(_) => ExpectedFile::OneOf(Vec::new()),
+            ExpectedFile::NotInFolder => ExpectedFile::NotInFolder,
+        }
+    }
+}
+
 /// Reason for which a change was not made. Nothing has changed.
 #[derive(Debug)]
 pub enum ChangeRefusal {
@@ -108,5 +124,22 @@ impl MappingChanges {
         };
         self.0.send(OrderedChange { change, entry, done }).await.map_err(|_| not_followed())?;
         result.await.map_err(|_| not_followed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expected_file_is_narrowed_to_the_text_that_was_read() {
+        let one_of = |digests: &[&str]| {
+            ExpectedFile::OneOf(digests.iter().map(|it| (*it).to_owned()).collect())
+        };
+
+        assert_eq!(ExpectedFile::Any.narrowed_to("a"), one_of(&["a"]));
+        assert_eq!(one_of(&["a", "b"]).narrowed_to("a"), one_of(&["a"]));
+        assert_eq!(one_of(&["b"]).narrowed_to("a"), one_of(&[]));
+        assert_eq!(ExpectedFile::NotInFolder.narrowed_to("a"), ExpectedFile::NotInFolder);
     }
 }

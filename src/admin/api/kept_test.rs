@@ -94,7 +94,8 @@ pub(crate) async fn keep(
         let digest = test.digest_before.clone();
         return Ok(Json(kept(source, &test, (dry_run, digest))));
     }
-    let expected = path.condition()?;
+    // The test is added to the text that was read: a newer one would be lost.
+    let expected = path.condition()?.narrowed_to(&test.digest_before);
     let test = Arc::new(test);
     let files = Arc::clone(&test);
     spawn_blocking(move || files.write()).await.map_err(|_| ApiError::Internal)??;

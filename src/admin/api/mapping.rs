@@ -212,9 +212,5 @@ async fn guard(
     let current = current(admin, name).await?;
     Guard { caller, served: &served, secrets }.check(name, text, &current)?;
     // What was compared is what is replaced.
-    let expected = match expected {
-        ExpectedFile::Any => ExpectedFile::OneOf(vec![current.digest.clone()]),
-        ExpectedFile::OneOf(_) | ExpectedFile::NotInFolder => expected,
-    };
-    Ok((expected, current.digest))
+    Ok((expected.narrowed_to(&current.digest), current.digest))
 }

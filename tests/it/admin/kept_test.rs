@@ -63,3 +63,24 @@ async fn event_of_another_source_or_without_a_valid_name_is_not_kept() {
     assert_eq!(keep(json!({ "event": id })).await, 200);
     assert!(scene.file(&format!("samples/form.{id}.json")).exists());
 }
+
+#[tokio::test]
+async fn text_that_is_saved_while_a_test_is_kept_is_not_lost() {
+    let scene = Scene::new().await.without_mistakes().await;
+    let id = scene.webhook(&json!({ "text": "Slow" })).await;
+    for number in 0..12 {
+        let mark = format!("# saved {number}\n");
+        let path = "/api/v1/sources/form/mapping";
+        let body = json!({ "mapping": format!("{mark}{MAPPING}") });
+        let save = async || scene.call_if(TOKEN, ("PUT", path, Some("*")), Some(&body)).await;
+        let keep = json!({ "event": id, "name": format!("kept-{number}") });
+
+        let (saved, kept) = tokio::join!(save(), scene.keep(Some("*"), keep));
+
+        let statuses = (saved.status.as_u16(), kept.status.as_u16());
+        // Whoever comes second is refused, or had read what the first one wrote.
+        assert!(statuses.0 == 200 || kept.status == 200, "{statuses:?}");
+        let text = std::fs::read_to_string(scene.file("form.toml")).unwrap();
+        assert_eq!(text.contains(&mark), saved.status == 200, "{statuses:?}: {text}");
+    }
+}
