@@ -242,6 +242,51 @@ async fn erased_event_is_not_replayed_and_search_texts_are_forgotten() {
 }
 
 #[tokio::test]
+async fn search_in_payloads_passes_over_an_erased_event() {
+    let place = TestStore::new();
+    let store = &*place.open();
+    let before = said(store, "plum", State::Dead).await;
+    let erased = said(store, "quince", State::Dead).await;
+    let after = said(store, "plums", State::Dead).await;
+    erase(store, &[erased], None).await;
+
+    for (text, expected) in [("plum", vec![after, before]), ("quince", vec![])] {
+        let filter = EventFilter { contains: Some(text.to_owned()), ..EventFilter::default() };
+        let page = PageRequest { limit: 10, after: None };
+        let listed = store.list(filter.clone(), page).await.unwrap().events;
+        assert_eq!(listed.iter().map(|it| it.id).collect::<Vec<_>>(), expected, "{text}");
+        let counted = store.count_matching(filter).await.unwrap();
+        assert_eq!(counted.events(), expected.len() as u64, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn replay_that_runs_during_an_erasure_forgets_its_search_text_at_its_end() {
+    let place = TestStore::new();
+    let store = place.open();
+    let erased = said(&*store, "quince", State::Dead).await;
+    let in_text = EventFilter { text: Some(ADDRESS.to_owned()), ..EventFilter::default() };
+    let in_payload = EventFilter { contains: Some(ADDRESS.to_owned()), ..EventFilter::default() };
+    let mut replays = Vec::new();
+    for (filter, second) in [(in_text, 20), (in_payload, 30)] {
+        let id = ReplayId::new(at(second));
+        let request = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(second) };
+        store.start_replay(request, somebody()).await.unwrap();
+        replays.push(id);
+    }
+
+    erase(&*store, &[erased], None).await;
+    for id in replays {
+        let replayed = run_replay(&*store, id, |_| {}).await.unwrap().unwrap();
+        assert_eq!((replayed.matched, replayed.has_more), (0, false));
+    }
+
+    // Closed, so that the write-ahead log is written back.
+    drop(store);
+    assert_eq!(found(&place.settings(), ADDRESS), 0);
+}
+
+#[tokio::test]
 async fn person_is_found_in_whatever_is_stored_of_an_event() {
     let place = TestStore::new();
     let store = &*place.open();

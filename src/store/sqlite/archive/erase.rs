@@ -60,7 +60,8 @@ fn erase_some(
         outcomes.push((*id, outcome));
     }
     if !erased.is_empty() {
-        // A replay that has ended searches no more, and its text may be the person's.
+        // A replay that has ended searches no more, and its text may be the person's. One that an
+        // earlier release ended has it still; one that runs forgets it at its end.
         let sql = "UPDATE replays SET text = NULL, filter = NULL
                    WHERE ended AND (text IS NOT NULL OR filter IS NOT NULL)";
         transaction.execute(sql, [])?;

@@ -223,8 +223,10 @@ fn save_cursor(connection: &Connection, replay: i64, next: Cursor) -> Result<(),
     Ok(())
 }
 
+/// Ends the replay. What it searched for is forgotten: it may be a person's address, and the person may
+/// have been erased meanwhile.
 fn finish(connection: &Connection, replay: i64) -> Result<(), SqliteError> {
-    let sql = "UPDATE replays SET ended = 1 WHERE number = ?1";
+    let sql = "UPDATE replays SET ended = 1, text = NULL, filter = NULL WHERE number = ?1";
     connection.prepare_cached(sql)?.execute([replay])?;
     Ok(())
 }

@@ -60,8 +60,9 @@ fn is_shown(connection: &Connection, event: i64, text: &str) -> rusqlite::Result
 }
 
 fn is_in_payload(connection: &Connection, event: i64, text: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
-                   event.payload_start + 1, event.payload_end - event.payload_start)
+    // Of nothing, as an erased event has it, `substr` makes null.
+    let sql = "SELECT coalesce(substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
+                   event.payload_start + 1, event.payload_end - event.payload_start), x'')
                FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook
                WHERE event.number = ?1";
     connection.prepare_cached(sql)?.query_row([event], |row| {
