@@ -11,8 +11,16 @@ use rustix::process::geteuid;
 
 const MIB: u64 = 1024 * 1024;
 
+/// Mode of a file by which nobody is to write it. The system would let its folder's owner replace it.
+#[derive(Debug, thiserror::Error)]
+#[error("the file is read-only")]
+pub(super) struct ReadOnlyFile;
+
 /// Explains why the file or folder cannot be opened, read or written, and what to do.
 pub fn explain(error: &io::Error, path: &Path) -> String {
+    if let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<ReadOnlyFile>()) {
+        return reason.to_string();
+    }
     match error.kind() {
         ErrorKind::PermissionDenied => denied(path),
         ErrorKind::NotFound => missing(path),

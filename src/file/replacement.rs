@@ -10,7 +10,7 @@ use rustix::fs::{Access, CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tempfile::{Builder, NamedTempFile, TempPath};
 
-use super::explanation::{check_access, explain};
+use super::explanation::{ReadOnlyFile, check_access, explain};
 
 /// Reason for which a file was not replaced.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ pub fn replace_expected(
 pub fn check_replaceable(path: &Path) -> Result<(), String> {
     let path = target(path).map_err(|error| explain(&error, path))?;
     if fs::metadata(&path).is_ok_and(|it| it.permissions().readonly()) {
-        return Err("the file is read-only".to_owned());
+        return Err(ReadOnlyFile.to_string());
     }
     let is_there = |folder: &&Path| folder.as_os_str().is_empty() || folder.exists();
     let folder = path.ancestors().skip(1).find(is_there).unwrap_or(Path::new("."));
@@ -167,7 +167,7 @@ fn prepared(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     };
     // A rename needs no permission to write the file itself, which was withdrawn for a reason.
     if before.as_ref().is_some_and(|it| it.permissions().readonly()) {
-        return Err(io::Error::new(ErrorKind::PermissionDenied, "the file is read-only"));
+        return Err(io::Error::new(ErrorKind::PermissionDenied, ReadOnlyFile));
     }
     fs::create_dir_all(folder(path))?;
     // As for a file that is made by opening it: the umask takes bits away.

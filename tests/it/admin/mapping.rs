@@ -327,5 +327,7 @@ async fn linked_file_keeps_its_link_and_a_read_only_one_its_text() {
     );
     let refused = scene.save(TOKEN, &with_word("New"), json!({ "mapping": MAPPING })).await;
     assert_eq!(refused.status, 409, "{:?}", refused.json());
+    let reason = refused.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.ends_with("cannot be written: the file is read-only"), "{reason}");
     assert_eq!(scene.text(), with_word("New"));
 }
