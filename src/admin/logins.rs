@@ -210,22 +210,7 @@ impl Logins {
             let reason = format!("the proxy has logged you in as {}, and that counts", user.name);
             return Err(ApiError::Conflict(reason));
         }
-        let wrong = match proof {
-            LoginProof::Token(_) => "this token is not known",
-            LoginProof::Code(_) => {
-                "this login link was used before or is older than ten minutes: make another with \
-                 `savio-relay login-link`"
-            }
-        };
-        let attempt =
-            self.failures.attempt(self.client(parts), Instant::now(), || self.check(proof));
-        if matches!(attempt, Ok(None)) {
-            log_failure(parts);
-        }
-        let checked = attempt.map_err(|wait| ApiError::TooManyFailures {
-            seconds: wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)),
-        })?;
-        let session = match checked.ok_or(ApiError::LoginFailed(wrong))? {
+        let session = match self.check(parts, &proof)? {
             CheckedProof::Token(token) => {
                 let who = (LoginMethod::Token, &*token.name);
                 let begun = self.sessions.begin(who, None, token.bound()).await?;
@@ -255,17 +240,39 @@ impl Logins {
         }
     }
 
-    fn check(&self, proof: LoginProof) -> Option<CheckedProof> {
-        match proof {
-            LoginProof::Token(token) => {
-                self.tokens.find(token.expose_secret()).map(CheckedProof::Token)
-            }
-            LoginProof::Code(code) => {
-                let link = self.links.spend(&code, Instant::now())?;
-                let maker = self.tokens.named(AdminToken::MAIN)?;
-                (maker.bound() == link.bound).then_some(CheckedProof::Link(link))
-            }
+    /// Checks what somebody presents. Whoever failed too often waits, except with a right code.
+    // Nobody can guess a code, and whoever has one must not be kept out by a stranger who fails: all
+    // who come through one proxy may be one client.
+    fn check(&self, parts: &Parts, proof: &LoginProof) -> Result<CheckedProof, ApiError> {
+        let (link, wrong) = match proof {
+            LoginProof::Token(_) => (None, "this token is not known"),
+            LoginProof::Code(code) => (
+                self.spend(code),
+                "this login link was used before or is older than ten minutes: make another with \
+                 `savio-relay login-link`",
+            ),
+        };
+        if let Some(link) = link {
+            return Ok(CheckedProof::Link(link));
         }
+        let find = || match proof {
+            LoginProof::Token(token) => self.tokens.find(token.expose_secret()),
+            LoginProof::Code(_) => None,
+        };
+        let attempt = self.failures.attempt(self.client(parts), Instant::now(), find);
+        if matches!(attempt, Ok(None)) {
+            log_failure(parts);
+        }
+        let token = attempt.map_err(|wait| ApiError::TooManyFailures {
+            seconds: wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)),
+        })?;
+        token.map(CheckedProof::Token).ok_or(ApiError::LoginFailed(wrong))
+    }
+
+    fn spend(&self, code: &SecretString) -> Option<LoginLink> {
+        let link = self.links.spend(code, Instant::now())?;
+        let maker = self.tokens.named(AdminToken::MAIN)?;
+        (maker.bound() == link.bound).then_some(link)
     }
 
     /// Returns the client that failures count for; none for those of a proxy.

@@ -370,8 +370,12 @@ async fn failed_logins_are_limited_and_successes_are_not() {
     assert!((1..=10).contains(&seconds), "{seconds}");
     assert_eq!(limited.json::<Value>().await.unwrap()["error"], "too many requests");
 
-    // A token in the header is no login.
+    // A token in the header is no login, and a right code is no guess: a stranger behind the same
+    // proxy cannot keep its holder out. A wrong one is.
     assert_eq!(scene.call("GET", "/api/v1/stats", None).await.status, 200);
+    let code = scene.link_code("read").await;
+    let statuses = async |code: &str| scene.login(json!({ "code": code })).await.status().as_u16();
+    assert_eq!((statuses(&code).await, statuses(&code).await), (200, 429));
     let elsewhere = client_from([127, 0, 0, 9], &scene).await;
     assert_eq!(elsewhere, 200);
 }
