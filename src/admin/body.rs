@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::contract::Contracts;
+use super::csrf;
 use super::error::ApiError;
 use crate::json::{self, Object};
 
@@ -60,8 +61,9 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     };
     let (parts, body) = request.into_parts();
     match gather(body, BYTES_MAX, bodies.time_max).await {
-        // A pause with `{"until": ...}` would be one without an end.
-        Ok(body) if !takes_body && !is_empty(&body) => {
+        // A pause with `{"until": ...}` would be one without an end. The form of a page always has a
+        // field, and is no body if it has no other.
+        Ok(body) if !takes_body && !is_empty(&body) && !csrf::is_token_alone(&parts, &body) => {
             let reason = "this route takes no body: send none, or {}";
             ApiError::BadRequest(reason.to_owned()).into_response()
         }

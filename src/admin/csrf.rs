@@ -64,6 +64,11 @@ pub(super) fn is_form(parts: &Parts) -> bool {
     media_type.is_some_and(|it| it.eq_ignore_ascii_case(FORM))
 }
 
+/// Returns whether the body is a form with the field that [`check_form`] checks, and no other.
+pub(super) fn is_token_alone(parts: &Parts, body: &[u8]) -> bool {
+    is_form(parts) && form_urlencoded::parse(body).map(|(name, _)| name).eq([FIELD])
+}
+
 /// Middleware that checks the field of a form, if the headers did not hold the token. The body has
 /// been read.
 pub(super) async fn check_form(request: Request, next: Next) -> Response {

@@ -181,16 +181,25 @@ async fn token_of_a_form_is_read_from_its_field() {
     let browser = scene.browser(TOKEN).await;
     let (_, token) = browser.headers.iter().find(|(name, _)| *name == "x-csrf-token").unwrap();
     let of_page = browser.clone().without("x-csrf-token");
-    let post = async |body: String| {
-        let post = of_page.request(&scene, "POST", "/api/v1/preview").body(body);
+    let post = async |path: &str, body: String| {
+        let post = of_page.request(&scene, "POST", path).body(body);
         let form = "application/x-www-form-urlencoded; charset=utf-8";
         post.header("content-type", form).send().await.unwrap().status().as_u16()
     };
 
-    assert_eq!(post(String::new()).await, 403);
-    assert_eq!(post("csrf=x&mapping=y".to_owned()).await, 403);
+    let path = "/api/v1/preview";
+    assert_eq!(post(path, String::new()).await, 403);
+    assert_eq!(post(path, "csrf=x&mapping=y".to_owned()).await, 403);
     // It is admitted; the route takes JSON.
-    assert_eq!(post(format!("mapping=y&csrf={token}")).await, 415);
+    assert_eq!(post(path, format!("mapping=y&csrf={token}")).await, 415);
+    // A button without script sends the field alone, to a route that takes no body.
+    let path = "/api/v1/sources/form/pause";
+    assert_eq!(post(path, "csrf=x".to_owned()).await, 403);
+    assert_eq!(post(path, format!("csrf={token}&until=1")).await, 400);
+    assert_eq!(post(path, format!("csrf={token}&csrf={token}")).await, 400);
+    assert!(!is_paused(&scene).await);
+    assert_eq!(post(path, format!("csrf={token}")).await, 200);
+    assert!(is_paused(&scene).await);
 }
 
 #[tokio::test]
