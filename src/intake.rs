@@ -372,9 +372,8 @@ impl Intake {
         let result = match self.admit(&parts, body).await {
             Ok(AdmittedRequest::Answered(acknowledgement)) => Ok(acknowledgement),
             Ok(AdmittedRequest::Webhook(mut webhook)) => {
-                content = Some(tested::content(&webhook.arrived));
+                content = Some(tested::marked(&webhook.arrived, &mut webhook.extracted.events));
                 if keep {
-                    tested::mark(&mut webhook.extracted.events);
                     self.keep(webhook, None, WebhookOrigin::Made).await
                 } else {
                     Ok(tested::unstored(&webhook.arrived))
@@ -486,10 +485,9 @@ impl Intake {
         };
         arrived.body.mark_verified()?;
         let source = &arrived.target.source;
-        // Before the events are extracted: the body and its decoded text are stored, and must not
-        // hold the secret. The body keeps its length, so the positions of events in it stay valid.
+        // Before ids and types are read from them, and all is stored: nothing must hold the secret.
+        // The body keeps its length, so the positions of events in it stay valid.
         source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
-        // Nor must the id and type of an event, which a mapping file may read from any header.
         let secret = headers::take_secrets(&mut arrived.headers, source);
         let limits = self.settings.limits();
         let extracted = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;

@@ -29,25 +29,21 @@ pub struct TestedContent {
     pub body: Vec<u8>,
 }
 
-/// Returns the content of a webhook that was verified.
-pub(super) fn content(arrived: &BufferedRequest) -> TestedContent {
-    TestedContent { headers: arrived.headers.clone(), body: arrived.body.bytes.clone() }
-}
-
 /// Returns what its provider would be answered if it were stored, except for the ids.
 pub(super) fn unstored(arrived: &BufferedRequest) -> Acknowledgement {
     let stored = StoredEvents { events: Vec::new(), repeated: Vec::new() };
     Acknowledgement::Accepted { stored, answer: arrived.target.source.response.clone() }
 }
 
-/// Gives the events delivery ids of their own.
+/// Returns the content of a webhook that was verified, and gives its events delivery ids of their own.
 // With those of the payload, a second test would be a repeat of the first, and a webhook of the
 // provider with the same id would be taken for a repeat of the test.
-pub(super) fn mark(events: &mut [NewEvent]) {
+pub(super) fn marked(arrived: &BufferedRequest, events: &mut [NewEvent]) -> TestedContent {
     let test = Uuid::new_v4();
     for (number, event) in events.iter_mut().enumerate() {
         event.delivery_id = Some(format!("test:{test}:{number}"));
     }
+    TestedContent { headers: arrived.headers.clone(), body: arrived.body.bytes.clone() }
 }
 
 pub(super) fn outcome(
