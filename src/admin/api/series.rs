@@ -63,7 +63,8 @@ pub(crate) struct SeriesStep {
 
 /// Count what happened in each half hour, or in longer steps: kept for thirteen months
 #[utoipa::path(get, path = "/api/v1/series", params(SeriesQuery),
-    responses((status = 200, description = "What happened in each step", body = Series)))]
+    responses((status = 200, description = "What happened in each step", body = Series),
+        (status = 404, description = "There is no such destination")))]
 pub(crate) async fn series(
     State(admin): State<Arc<AdminState>>,
     QueryParams(query, _): QueryParams<SeriesQuery>,
