@@ -7,6 +7,8 @@ mod location;
 mod found;
 mod in_use;
 
+use secrecy::{ExposeSecret, SecretString};
+
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 pub use environment::Environment;
@@ -49,6 +51,11 @@ pub fn named_variables(text: &str) -> impl Iterator<Item = &str> {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
         rest.split(|c| !is_part(c)).next().filter(|name| !name.is_empty())
     })
+}
+
+/// Returns why a secret is probably not the one that was meant, as the end of a sentence about it.
+pub fn doubt_of(secret: &SecretString) -> Option<&'static str> {
+    doubt::doubt(secret.expose_secret())
 }
 
 /// Looks up a secret of one line in a variable.

@@ -18,6 +18,15 @@ pub(super) fn prefers_csv(headers: &HeaderMap) -> bool {
     csv > json
 }
 
+/// Returns whether the client names HTML, as browsers do and programs mostly do not.
+pub(super) fn accepts_html(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().any(|value| {
+        let mut ranges =
+            value.to_str().unwrap_or_default().split(',').filter_map(range_and_quality);
+        ranges.any(|(range, quality)| range == "text/html" && quality > 0.0)
+    })
+}
+
 /// Reads a media range and its weight (RFC 9110, 12.5.1).
 fn range_and_quality(text: &str) -> Option<(String, f32)> {
     let mut parts = text.split(';').map(str::trim);
@@ -56,5 +65,17 @@ mod tests {
             check(accept, false);
         }
         assert!(!prefers_csv(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn html_is_for_those_who_name_it() {
+        let check = |accept: &'static str, expected| {
+            let accepted = (header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(accepts_html(&HeaderMap::from_iter([accepted])), expected, "{accept}");
+        };
+        check("text/html,application/xhtml+xml,*/*;q=0.8", true);
+        check("*/*", false);
+        check("application/json", false);
+        check("text/html;q=0", false);
     }
 }

@@ -1,6 +1,7 @@
 //! Refuses what a page of another site may have sent. A browser adds a session's cookie, and a proxy
 //! its user, to such a request as well.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -38,9 +39,9 @@ pub(super) fn check(
     }
     logins.hosts.require_origin(&parts.headers)?;
     let Some(session) = &caller.session else {
-        return Err(ApiError::Forged(
-            "the browser presents no session of this user: get /api/v1/session, which begins one",
-        ));
+        let reason =
+            "the browser presents no session of this user: get /api/v1/session, which begins one";
+        return Err(ApiError::Forged(reason.into()));
     };
     match parts.headers.get(HEADER) {
         Some(presented) => require(presented.as_bytes(), &session.csrf_token),
@@ -52,10 +53,10 @@ pub(super) fn check(
     }
 }
 
-const WRONG: ApiError = ApiError::Forged(
+const WRONG: ApiError = ApiError::Forged(Cow::Borrowed(
     "send the session's csrf_token, which /api/v1/session returns, as the header X-CSRF-Token or as the \
      field csrf of a form",
-);
+));
 
 /// Returns whether the body is a form, by its type.
 pub(super) fn is_form(parts: &Parts) -> bool {

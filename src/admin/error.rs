@@ -1,5 +1,7 @@
 //! Errors of the API, and the status of each.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
@@ -13,6 +15,11 @@ use crate::store::StoreError;
 pub(crate) enum ApiError {
     #[error("send the header Authorization: Bearer TOKEN with a token of the admin API")]
     Unauthorized,
+    #[error(
+        "this token is not known: compare it with ADMIN_TOKEN, the file admin-token beside the store, \
+         or [[admin.tokens]]"
+    )]
+    UnknownToken,
     #[error("the session has ended: log in again at /login")]
     SessionEnded,
     /// What a proxy says of its user cannot be believed.
@@ -26,7 +33,7 @@ pub(crate) enum ApiError {
     Forbidden { who: String, has: Role, needed: Role },
     /// A page of another site may have sent the request.
     #[error("{0}")]
-    Forged(&'static str),
+    Forged(Cow<'static, str>),
     /// The request is for another host name.
     #[error("{0}")]
     Misdirected(String),
@@ -175,6 +182,7 @@ impl ApiError {
     fn code(&self) -> ErrorCode {
         match self {
             ApiError::Unauthorized
+            | ApiError::UnknownToken
             | ApiError::SessionEnded
             | ApiError::ProxyRefused(_)
             | ApiError::LoginFailed(_) => ErrorCode::Unauthorized,

@@ -103,7 +103,7 @@ impl Logins {
             tokens,
             links: LoginLinks::default(),
             failures: LoginFailures::default(),
-            hosts: AllowedHosts::new(public_url.as_deref(), &hosts),
+            hosts: AllowedHosts::new(public_url.as_deref(), &hosts, &own_url),
             proxy,
             cookie: SessionCookie::new(is_https),
             url: public_url.unwrap_or(own_url),
@@ -131,7 +131,7 @@ impl Logins {
     pub(super) async fn caller(&self, parts: &Parts) -> Result<ApiCaller, ApiError> {
         if let Some(token) = bearer(&parts.headers) {
             let token = self.tokens.find(token);
-            let AdminToken { name, role, .. } = token.ok_or(ApiError::Unauthorized)?;
+            let AdminToken { name, role, .. } = token.ok_or(ApiError::UnknownToken)?;
             let user = named_user(&parts.headers).filter(|_| role == Role::Everything);
             let actor = user.unwrap_or_else(|| Actor::new(&name, AuditVia::Token));
             return Ok(ApiCaller { name, role, via: LoginMethod::Token, session: None, actor });

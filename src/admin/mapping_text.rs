@@ -17,6 +17,7 @@ use crate::intake::payload::PayloadLimits;
 use crate::mapping_file::bundle;
 use crate::mapping_file::expectations::Expectations;
 use crate::mapping_file::file::{MappingFile, Origin};
+use crate::mapping_file::new_text::secrets_place;
 use crate::mapping_file::proof::{NamedSecret, Proof};
 use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::served::{ServedFiles, digest};
@@ -95,9 +96,23 @@ impl CheckedText {
 
     /// Returns what a person should know, although the text is right.
     pub(super) fn warnings(&self) -> Vec<DiagnosticView> {
+        let help = "send \"update_tests\": true to accept what they give now";
         let changed: Vec<Diagnostic> =
-            self.results.changed.iter().map(ChangedTest::diagnostic).collect();
+            self.results.changed.iter().map(|test| test.diagnostic().help(help)).collect();
         self.views(&changed)
+    }
+
+    /// Returns the warning that this text has switched its source off, for this reason.
+    pub(super) fn off_warning(&self, reason: &str, secrets: &SecretsFolder) -> Vec<DiagnosticView> {
+        let place = secrets_place(&self.file.document.text);
+        let name = self.file.name.as_ref().map_or("the source", SourceName::as_str);
+        let message = format!("{name} is off now and refuses webhooks (503): {reason}");
+        let mut warning = Diagnostic::warning(place, message);
+        let kept = self.file.name.as_ref().map(|source| secrets.current(source));
+        if self.file.proof.secrets.iter().any(|it| Some(&it.location) == kept.as_ref()) {
+            warning = warning.help(format!("set it with PUT /api/v1/sources/{name}/secret"));
+        }
+        DiagnosticView::all(&self.file.document, &[warning])
     }
 
     /// Writes what its tests give now as what they expect. Returns the paths of the files that were
@@ -122,7 +137,9 @@ impl CheckedText {
     fn views(&self, of_tests: &[Diagnostic]) -> Vec<DiagnosticView> {
         let TestResults { mistakes, unreached, .. } = &self.results;
         let all = self.file.mistakes.iter().chain(mistakes).chain(of_tests).chain(unreached);
-        DiagnosticView::all(&self.file.document, &all.cloned().collect::<Vec<_>>())
+        // The file is in service: what its tests find does not keep it from being used.
+        let all: Vec<Diagnostic> = all.cloned().map(Diagnostic::as_warning).collect();
+        DiagnosticView::all(&self.file.document, &all)
     }
 }
 
@@ -135,8 +152,8 @@ pub(super) struct Guard<'g> {
 }
 
 impl Guard<'_> {
-    /// Fails if the caller may not change who sends to the source or where its events go, and the
-    /// text does. `current` is the text that it replaces.
+    /// Returns the keys that change who sends to the source or where its events go. Fails if there
+    /// are such and the caller may not change them. `current` is the text that is replaced.
     // A person who may edit mappings could otherwise let the relay accept what anybody sends, check
     // requests with any secret of the machine, or send customers' data to another account.
     pub(super) fn check(
@@ -144,10 +161,7 @@ impl Guard<'_> {
         source: &SourceName,
         text: &CheckedText,
         current: &CurrentText,
-    ) -> Result<(), ApiError> {
-        if self.caller.require(Role::Everything).is_ok() {
-            return Ok(());
-        }
+    ) -> Result<Vec<&'static str>, ApiError> {
         let new = &text.file.proof;
         let mut parts = Vec::new();
         // The one in service, and the one in the folder, which may not be in service yet.
@@ -159,14 +173,19 @@ impl Guard<'_> {
         parts.extend(new.differences(&on_disk.proof));
         parts.sort_unstable();
         parts.dedup();
-        if parts.is_empty() || self.is_of_bundled_provider(source, new) {
-            return Ok(());
+        let may_all = self.caller.require(Role::Everything).is_ok();
+        if may_all || parts.is_empty() || self.is_of_bundled_provider(source, new) {
+            return Ok(parts);
         }
-        let advice = format!(
-            "use admin.token, or name a bundled provider without a [signature] of its own, and its \
-             secret as \"{}\"",
-            self.secrets.current(source).reference()
-        );
+        let advice = if parts == ["destination"] {
+            "ask the holder of admin.token".to_owned()
+        } else {
+            format!(
+                "ask the holder of admin.token, or name a bundled provider without a [signature] of \
+                 its own, and its secret as \"{}\"",
+                self.secrets.current(source).reference()
+            )
+        };
         Err(ApiError::ForbiddenParts { who: self.caller.to_string(), parts, advice })
     }
 

@@ -14,6 +14,7 @@ use axum::response::{Html, IntoResponse as _, Json, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
+use super::accept::accepts_html;
 use super::api::session::SessionView;
 use super::body::gather;
 use super::csrf;
@@ -33,9 +34,19 @@ const FORM_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) fn router(logins: Arc<Logins>) -> Router {
     let refuse = || async { ApiError::MethodNotAllowed };
     Router::new()
+        .route("/", get(show_front).fallback(refuse))
         .route("/login", get(show_login).post(log_in).fallback(refuse))
         .route("/logout", axum::routing::post(log_out).fallback(refuse))
         .with_state(logins)
+}
+
+/// Sends a browser to the login page.
+async fn show_front(request: Request) -> Result<Response, ApiError> {
+    known_params::require(request.uri(), &[])?;
+    if accepts_html(request.headers()) {
+        return Ok(see_other(NextPath::default().as_str()));
+    }
+    Err(ApiError::NotFound("there is nothing here: the API is below /api/v1/".to_owned()))
 }
 
 /// Parameters of the login page, which are fields of its form too.
@@ -70,7 +81,7 @@ async fn show_login(
             Ok(with_cookie(see_other(next.as_str()), cookie))
         }
         // Whoever has no session, or none any more, logs in here.
-        Err(ApiError::Unauthorized | ApiError::SessionEnded) => {
+        Err(ApiError::Unauthorized | ApiError::UnknownToken | ApiError::SessionEnded) => {
             Ok(Html(html::token_page(&next, None)).into_response())
         }
         Err(refusal) => Err(refusal),
@@ -161,7 +172,9 @@ async fn log_out(
             )?;
             Some(caller)
         }
-        Ok(_) | Err(ApiError::Unauthorized | ApiError::SessionEnded) => None,
+        Ok(_) | Err(ApiError::Unauthorized | ApiError::UnknownToken | ApiError::SessionEnded) => {
+            None
+        }
         Err(refusal) => return Err(refusal),
     };
     let cookie = logins.log_out(caller).await;

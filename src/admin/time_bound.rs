@@ -27,6 +27,20 @@ pub(crate) struct Since(pub(super) Timestamp);
 #[schema(value_type = String, examples("2h", "2026-01-31", "2026-01-31T12:00:00Z"))]
 pub(crate) struct Until(pub(super) Timestamp);
 
+/// A day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(try_from = "Cow<'_, str>")]
+#[schema(value_type = String, format = Date)]
+pub(crate) struct Day(pub(super) Date);
+
+impl TryFrom<Cow<'_, str>> for Day {
+    type Error = &'static str;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Day, &'static str> {
+        text.parse().map(Day).map_err(|_| "write a date such as 2026-01-31")
+    }
+}
+
 impl TryFrom<Cow<'_, str>> for Since {
     type Error = String;
 

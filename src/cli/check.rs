@@ -20,6 +20,7 @@ use crate::mapping_file::expectations::Expectations;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::mapping_file::test_run::{self, ChangedTest};
+use crate::relay::admin_token::doubts;
 use crate::secret::{Environment, PurposedSecret, Secret};
 use json::CheckReport;
 
@@ -199,14 +200,20 @@ pub(super) fn examine(source: &mut MappingFile, limits: &PayloadLimits) {
 /// Formats what is wrong or doubtful about the secrets of the configuration, and counts what is wrong.
 fn secrets(config: &Config) -> (String, usize) {
     let (mut lines, mut wrong) = (String::new(), 0);
+    let mut shown_reasons = Vec::new();
     for PurposedSecret { secret, .. } in config.secrets() {
         if let Some(reason) = secret.wrong() {
             lines += &format!("error: {}\n", shown::line(reason));
+            shown_reasons.push(reason.to_owned());
             wrong += 1;
         }
         if let Some(warning) = secret.warning() {
             lines += &format!("warning: {}\n", shown::line(&warning));
         }
+    }
+    let is_shown = |doubt: &String| shown_reasons.iter().any(|reason| doubt.contains(reason));
+    for doubt in doubts(&config.admin).iter().filter(|doubt| !is_shown(doubt)) {
+        lines += &format!("warning: {}\n", shown::line(doubt));
     }
     (lines, wrong)
 }

@@ -28,9 +28,9 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum SourcesCommand {
-    /// List sources: live ones, and those of which events wait
+    /// List sources: live ones, those of the folder, and those with events
     List {
-        /// Also list sources that are off
+        /// Also list bundled sources that nobody has set up
         #[arg(long)]
         all: bool,
         /// Print JSON, of all sources
@@ -93,7 +93,10 @@ fn read<T: DeserializeOwned>(answer: Value) -> Result<T, CommandError> {
 }
 
 fn listed(sources: &[SourceState], all: bool, times: &TimeFormat) -> String {
-    let is_shown = |one: &&SourceState| all || one.live || one.paused || one.queued > 0;
+    // What somebody set up, or what was ever used, is not lost among the bundled ones when it goes off.
+    let is_chosen = |one: &SourceState| one.in_folder || one.last_event_at.is_some();
+    let is_shown =
+        |one: &&SourceState| all || one.live || one.paused || one.queued > 0 || is_chosen(one);
     let shown: Vec<&SourceState> = sources.iter().filter(is_shown).collect();
     let rows: Vec<_> = shown.iter().map(|one| row(one, times)).collect();
     let names = ["source", "state", "destination", "queued", "oldest", "last event"];

@@ -45,6 +45,9 @@ pub(super) struct DestinationStates {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SourceState {
     pub(super) name: String,
+    /// Whether it has a file in the folder; false from a relay that does not say it.
+    #[serde(default)]
+    pub(super) in_folder: bool,
     pub(super) live: bool,
     pub(super) reason: Option<String>,
     pub(super) destination: Option<String>,
@@ -165,6 +168,7 @@ fn source(name: &SourceName, (file, paused): (Option<&MappingFile>, bool)) -> So
     let waiting = why_source_waits(name, (file.is_some(), paused));
     SourceState {
         name: name.to_string(),
+        in_folder: file.is_some_and(|file| !file.is_bundled()),
         live: reason.is_none(),
         reason,
         destination: file.map(|file| file.destination().to_owned()),

@@ -129,6 +129,17 @@ impl ProxyAuthConfig {
                         secret_header = { name = \"X-Proxy-Secret\", value = \"env:PROXY_SECRET\" }";
             mistakes.push(Diagnostic::warning(place.clone(), message).help(help));
         }
+        if let (None, Some(own)) =
+            (&self.secret, self.from.iter().find(|it| it.is_single_loopback()))
+        {
+            let message = format!(
+                "every program on this machine may name itself any user: it connects from {own} as \
+                 the proxy does, and there is no `secret_header`"
+            );
+            let help = "let the proxy send a secret: secret_header = { name = \"X-Proxy-Secret\", \
+                        value = \"env:PROXY_SECRET\" }";
+            mistakes.push(Diagnostic::warning(place.clone(), message).help(help));
+        }
     }
 
     fn missing(&self) -> Option<(&'static str, &'static str)> {
@@ -255,6 +266,11 @@ mod tests {
         assert!(warning("from = [\"10.0.0.0/8\"]").contains(expected));
         let secret = "secret_header = { name = \"X-S\", value = \"env:PROXY\" }";
         assert_eq!(warning(&format!("from = [\"10.0.0.0/8\"]\n{secret}")), "");
-        assert_eq!(warning("from = [\"10.1.2.3\", \"::1\"]"), "");
+        assert_eq!(warning("from = [\"10.1.2.3\", \"fd00::1\"]"), "");
+        for own in ["127.0.0.1", "::1"] {
+            let shown = warning(&format!("from = [\"10.1.2.3\", \"{own}\"]"));
+            assert!(shown.contains("every program on this machine may name itself any user"));
+            assert_eq!(warning(&format!("from = [\"{own}\"]\n{secret}")), "");
+        }
     }
 }

@@ -67,6 +67,12 @@ impl Diagnostic {
         Diagnostic::new(Severity::Error, place, message.into())
     }
 
+    /// Returns it as a warning.
+    #[must_use]
+    pub fn as_warning(self) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..self }
+    }
+
     pub fn warning(place: Range<usize>, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(Severity::Warning, place, message.into())
     }

@@ -47,6 +47,11 @@ impl Network {
         self.0.prefix_len() == self.0.max_prefix_len()
     }
 
+    /// Returns whether it is one address of this machine.
+    pub fn is_single_loopback(&self) -> bool {
+        self.is_single() && self.0.addr().is_loopback()
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }

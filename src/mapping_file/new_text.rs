@@ -12,10 +12,12 @@ use crate::diagnostics::visible_json;
 use crate::event::Headers;
 use crate::intake::provider::Provider;
 
-/// Returns the text for a new source of a provider: the bundled mapping, or the least that a file needs.
+/// Returns the text for a new source of a provider: the bundled mapping without its tests, or the least
+/// that a file needs.
+// The samples of its tests have one copy, which a change of the tests of another source would change.
 pub(crate) fn of_provider(provider: &str, secrets: &[NamedSecret]) -> String {
     let bundled = bundle::of_provider(provider);
-    bundled.and_then(|text| with_secrets(text, secrets)).unwrap_or_else(|| {
+    bundled.and_then(|text| with_secrets(&without_tests(text), secrets)).unwrap_or_else(|| {
         let (title, name) = (Provider::title_of(provider), quoted(provider));
         format!(
             "# {title}: name below what of a webhook becomes feedback. Its payload is shown with its event.\n\
@@ -31,6 +33,31 @@ pub(crate) fn with_secrets(text: &str, secrets: &[NamedSecret]) -> Option<String
     let value = if is_new { format!("secrets = {}\n", list(secrets)) } else { list(secrets) };
     let (before, after) = (&text[..place.start], &text[place.end..]);
     Some([before, &value, after].concat())
+}
+
+/// Returns a bundled text without its `[[test]]`s and the comments above them.
+fn without_tests(text: &str) -> String {
+    let (mut kept, mut is_test) = (Vec::new(), false);
+    for line in text.lines() {
+        if line.starts_with('[') {
+            is_test = line.starts_with("[[test]]");
+            if is_test {
+                let is_above = |line: &&str| line.is_empty() || line.starts_with('#');
+                while kept.last().is_some_and(is_above) {
+                    kept.pop();
+                }
+            }
+        }
+        if !is_test {
+            kept.push(line);
+        }
+    }
+    kept.join("\n") + "\n"
+}
+
+/// Returns the place of the value of `secrets`, or where the key would be.
+pub(crate) fn secrets_place(text: &str) -> Range<usize> {
+    place_of_secrets(text).map_or(0..0, |(place, _)| place)
 }
 
 /// Returns the place of the value, or the place for the key if there is none.
@@ -104,6 +131,12 @@ mod tests {
             let file = MappingFile::of_text(Document { name: "new.toml".to_owned(), text });
 
             assert_eq!(file.mistakes, [], "{provider}");
+            assert!(file.tests.is_empty(), "{provider}");
+            let bundled = bundle::of_provider(provider).unwrap_or_default().to_owned();
+            let bundled =
+                MappingFile::of_text(Document { name: "new.toml".to_owned(), text: bundled });
+            let blocks = |file: &MappingFile| file.mapping.blocks().len();
+            assert!(blocks(&file) >= blocks(&bundled), "{provider}");
             assert_eq!(file.proof.provider.as_deref(), Some(provider));
             assert_eq!(file.proof.secrets, secrets, "{provider}");
         }

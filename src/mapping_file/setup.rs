@@ -2,6 +2,7 @@
 
 use super::bundle;
 use super::file::MappingFile;
+use super::secrets_folder::SecretsFolder;
 use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::SourceName;
@@ -10,13 +11,24 @@ use crate::intake::provider::setup_guide::{FilledSetup, SetupTarget};
 
 /// Returns the steps that set up the file's source, for a relay with this base URL.
 pub fn steps(file: &MappingFile, relay_url: &str) -> FilledSetup {
+    steps_with(file, relay_url, None)
+}
+
+/// Returns the same, of which the API sets the secrets that this folder keeps.
+pub(crate) fn steps_with(
+    file: &MappingFile,
+    relay_url: &str,
+    kept: Option<&SecretsFolder>,
+) -> FilledSetup {
     let name = file.name.as_ref().map_or("", SourceName::as_str);
     let secret = file.named_secrets().into_iter().next();
+    let kept = kept.zip(file.name.as_ref()).map(|(folder, name)| folder.current(name).reference());
     file.setup.filled(&SetupTarget {
         name,
         title: file.title.as_deref().unwrap_or(name),
         relay_url,
         secret: secret.as_deref(),
+        is_set_by_api: kept.is_some() && kept == secret,
     })
 }
 
@@ -41,5 +53,5 @@ fn of_text(text: String, name: &str, relay_url: &str) -> FilledSetup {
         Provider::read(&mut TomlTable::root(&document, &root), &mut mistakes);
     let title = title.as_deref().unwrap_or(name);
     // A bundled source has its secret in the variable that is named after it.
-    setup.filled(&SetupTarget { name, title, relay_url, secret: None })
+    setup.filled(&SetupTarget { name, title, relay_url, secret: None, is_set_by_api: false })
 }

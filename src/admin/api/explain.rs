@@ -134,9 +134,26 @@ async fn mapping_source(
         return Err(ApiError::Conflict(reason));
     };
     let (digest, text) = (current.text.digest, Arc::clone(&current.text.text));
-    let since = used.map_or(current.text.since, |used| used.since);
+    let since = match used {
+        Some(used) => used.since,
+        None => stored_since(admin, source, digest).await?.unwrap_or(current.text.since),
+    };
     let version = ExplainingMapping { digest, since, in_service: true };
     Ok(MappingSource { version, compiled: Some(current.mapping), text })
+}
+
+/// Returns the time at which a text last went into service, as the history of the source has it.
+// The process that took it into service may have been another one.
+async fn stored_since(
+    admin: &AdminState,
+    source: &SourceName,
+    digest: MappingDigest,
+) -> Result<Option<Timestamp>, ApiError> {
+    let prefix = digest.to_string().parse().map_err(|_| ApiError::Internal)?;
+    Ok(match admin.store.mapping_text(source.clone(), prefix).await? {
+        FoundVersion::One { version, .. } => Some(version.since),
+        FoundVersion::None | FoundVersion::Several => None,
+    })
 }
 
 impl MappingSource {

@@ -81,8 +81,11 @@ pub(crate) async fn keep(
     let source = admin.source(&path.segment)?;
     let label = label.unwrap_or_else(|| event.to_string());
     // The characters of all names of files here.
-    let label: SourceName =
-        label.parse().map_err(|error| ApiError::BadRequest(format!("`name`: {error}")))?;
+    let label: SourceName = label.parse().map_err(|_| {
+        let reason = "`name`: a test's name has 1 to 64 of a-z, 0-9, - and _, and begins with a letter \
+                      or digit";
+        ApiError::BadRequest(reason.to_owned())
+    })?;
     let sample = sample(&admin, &source, event).await?;
     let (served, own, limits) = (admin.files.current(), source.clone(), admin.intake.limits());
     let made = admin.checks.run(move || {

@@ -15,10 +15,12 @@ use crate::admin::mapping_changes::{ExpectedFile, FileChange};
 use crate::admin::mapping_text::{CheckedText, CurrentText, Guard, digest_of};
 use crate::admin::params::{ConditionalPath, JsonBody, PathSegment};
 use crate::admin::state::AdminState;
+use crate::clock;
 use crate::diagnostics::view::DiagnosticView;
 use crate::event::SourceName;
+use crate::intake::registry::SourceStatus;
 use crate::mapping_file::bundle;
-use crate::store::AuditAction;
+use crate::store::{AuditAction, NewAuditEntry};
 
 /// The mapping file of a source.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,13 +136,23 @@ pub(crate) async fn save(
     let expected = path.condition()?;
     let MappingBody { mapping: text, update_tests } = body;
     let checked = check(&admin, &name, text.clone()).await?;
-    let (expected, before) = guard(&admin, &caller, (&name, &checked), expected).await?;
+    let guarded = guard(&admin, &caller, (&name, &checked), expected).await?;
+    let AllowedReplacement { expected, before, changed } = guarded;
     let entry = caller.did(AuditAction::SaveMapping).on(&format!("source {name}"));
-    let entry = entry.digests(Some(before), Some(digest_of(&text)));
+    let entry = with_changed(entry, &changed).digests(Some(before), Some(digest_of(&text)));
     let change = FileChange::Write { source: name.clone(), text, expected };
     admin.change_files(change, entry).await?;
+    let off = off_reason(&admin, &name);
+    let folder = admin.secrets_folder.clone();
     let finish = move || {
-        if update_tests { checked.write_expectations() } else { (checked.warnings(), Vec::new()) }
+        let off = off.map(|reason| checked.off_warning(&reason, &folder)).unwrap_or_default();
+        let (warnings, written) = if update_tests {
+            checked.write_expectations()
+        } else {
+            (checked.warnings(), Vec::new())
+        };
+        // First, since webhooks are refused.
+        (off.into_iter().chain(warnings).collect(), written)
     };
     let (warnings, written) = spawn_blocking(finish).await.map_err(|_| ApiError::Internal)?;
     let CurrentText { digest, file, .. } = current(&admin, &name).await?;
@@ -168,16 +180,17 @@ pub(crate) async fn remove(
 ) -> Result<Json<MappingSaved>, ApiError> {
     let name = admin.source(&path.segment)?;
     let expected = path.condition()?;
-    let (expected, before) = match bundle::of(name.as_str()) {
+    let guarded = match bundle::of(name.as_str()) {
         Some(bundled) => {
             let bundled = check(&admin, &name, bundled.to_owned()).await?;
             guard(&admin, &caller, (&name, &bundled), expected).await?
         }
-        None => (expected, String::new()),
+        None => AllowedReplacement { expected, before: String::new(), changed: Vec::new() },
     };
+    let AllowedReplacement { expected, before, changed } = guarded;
     let after = bundle::of(name.as_str()).map(digest_of);
     let entry = caller.did(AuditAction::RemoveMapping).on(&format!("source {name}"));
-    let entry = entry.digests(Some(before), after);
+    let entry = with_changed(entry, &changed).digests(Some(before), after);
     admin.change_files(FileChange::Remove { source: name.clone(), expected }, entry).await?;
     let CurrentText { digest, .. } = current(&admin, &name).await?;
     let (warnings, written) = (Vec::new(), Vec::new());
@@ -200,17 +213,45 @@ async fn check(
     admin.checks.run(move || CheckedText::new((&served, &name), text, &limits)).await?
 }
 
-/// Fails if the caller may not replace the current text by this one. Returns what the file has to
-/// hold for that, and the digest of the current text.
+/// Returns why the source refuses webhooks; none if it does not.
+fn off_reason(admin: &AdminState, name: &SourceName) -> Option<String> {
+    match admin.intake.sources.current().get(name)? {
+        SourceStatus::Live(source) => source.off_reason(clock::now()).map(str::to_owned),
+        SourceStatus::AwaitingSecret(_) => None,
+        SourceStatus::Off { reason } => Some(reason.clone()),
+    }
+}
+
+/// What the replacement of a text needs, which its caller may make.
+struct AllowedReplacement {
+    /// What the file has to hold.
+    expected: ExpectedFile,
+    /// Digest of the current text.
+    before: String,
+    /// The keys that change who sends or where the events go.
+    changed: Vec<&'static str>,
+}
+
+/// Adds to an entry that its text changes who may send.
+fn with_changed(entry: NewAuditEntry, changed: &[&str]) -> NewAuditEntry {
+    if changed.is_empty() {
+        entry
+    } else {
+        entry.detail(&format!("changes {}", changed.join(", ")))
+    }
+}
+
+/// Fails if the caller may not replace the current text by this one.
 async fn guard(
     admin: &AdminState,
     caller: &ApiCaller,
     (name, text): (&SourceName, &CheckedText),
     expected: ExpectedFile,
-) -> Result<(ExpectedFile, String), ApiError> {
+) -> Result<AllowedReplacement, ApiError> {
     let (served, secrets) = (admin.files.current(), &admin.secrets_folder);
     let current = current(admin, name).await?;
-    Guard { caller, served: &served, secrets }.check(name, text, &current)?;
+    let changed = Guard { caller, served: &served, secrets }.check(name, text, &current)?;
     // What was compared is what is replaced.
-    Ok((expected.narrowed_to(&current.digest), current.digest))
+    let expected = expected.narrowed_to(&current.digest);
+    Ok(AllowedReplacement { expected, before: current.digest, changed })
 }

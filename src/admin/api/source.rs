@@ -143,7 +143,7 @@ pub(super) async fn detail(
         first_event_at: admin.store.first_event_at(name.clone()).await?,
         secrets: own.map_or(Vec::new(), |file| secrets(admin, name, file)),
         secret_from: own.and_then(|file| file.setup.secret_from),
-        setup: own.map(|file| setup::steps(file, &admin.url)),
+        setup: own.map(|file| setup::steps_with(file, &admin.url, Some(&admin.secrets_folder))),
         setup_url: setup_url(admin, name).filter(|_| caller.require(Role::Edit).is_ok()),
         today: today(admin, name).await?,
         rejected: rejected(admin, name),

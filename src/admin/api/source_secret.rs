@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Json;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
@@ -19,14 +20,15 @@ use crate::admin::mapping_changes::{ExpectedFile, FileChange};
 use crate::admin::mapping_text::CurrentText;
 use crate::admin::params::{JsonBody, PathSegment};
 use crate::admin::state::AdminState;
+use crate::admin::time_bound::Day;
 use crate::event::SourceName;
-use crate::file;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::new_text::with_secrets;
 use crate::mapping_file::proof::NamedSecret;
 use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::served::ServedFiles;
 use crate::store::AuditAction;
+use crate::{clock, file, secret};
 
 /// Largest secret, as for all files of secrets.
 const SECRET_BYTES_MAX: usize = 64 * 1024;
@@ -40,14 +42,26 @@ pub(crate) struct SecretBody {
     #[schema(value_type = String)]
     secret: Value,
     /// Last day (UTC) on which the secret before it is accepted too; by default it no longer is.
-    #[schema(value_type = Option<String>, format = Date)]
-    keep_old_until: Option<Date>,
+    #[schema(inline)]
+    keep_old_until: Option<Day>,
 }
+
+/// A source whose secret was set.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SecretSaved {
+    #[serde(flatten)]
+    source: SourceDetail,
+    /// What makes the secret doubtful, although it is used.
+    warnings: Vec<String>,
+}
+
+/// Length below which a secret can be guessed by whoever has one signed webhook.
+const SECRET_CHARS_MIN: usize = 16;
 
 /// Set the secret of a source: it is kept in a file that only the relay can read, and used at once
 #[utoipa::path(put, path = "/api/v1/sources/{name}/secret", request_body = SecretBody,
     params(("name" = SourceName, Path, description = "Name of the source")),
-    responses((status = 200, description = "The source as it is now", body = SourceDetail),
+    responses((status = 200, description = "The source as it is now", body = SecretSaved),
         (status = 404, description = "There is no such source, or it has no mapping"),
         (status = 409, description = "Its mapping does not name the file of this secret, there is no old \
             secret to keep, or the file cannot be written")))]
@@ -56,9 +70,11 @@ pub(crate) async fn set(
     caller: ApiCaller,
     PathSegment(name): PathSegment,
     JsonBody(SecretBody { secret, keep_old_until }): JsonBody<SecretBody>,
-) -> Result<Json<SourceDetail>, ApiError> {
+) -> Result<Json<SecretSaved>, ApiError> {
     let name = admin.source(&name)?;
     let secret = text(secret)?;
+    let warnings = warnings(&secret);
+    let keep_old_until = keep_old_until.map(|Day(day)| future(day)).transpose()?;
     let rotation = Rotation {
         source: name.clone(),
         served: admin.files.current(),
@@ -88,7 +104,29 @@ pub(crate) async fn set(
     let served = admin.files.current();
     let secrets = served.of(&name).map_or(0, |file| file.proof.secrets.len());
     admin.counters.webhooks.secrets_replaced(name.as_str(), secrets);
-    detail(&admin, &caller, &name).await
+    let Json(source) = detail(&admin, &caller, &name).await?;
+    Ok(Json(SecretSaved { source, warnings }))
+}
+
+/// Fails for a day that is over, on which the old secret would not count any more.
+fn future(day: Date) -> Result<Date, ApiError> {
+    if day < clock::now().to_zoned(TimeZone::UTC).date() {
+        let reason = format!("{day} is over: leave keep_old_until out to end the old secret now");
+        return Err(ApiError::BadRequest(reason));
+    }
+    Ok(day)
+}
+
+fn warnings(secret: &SecretString) -> Vec<String> {
+    let doubt = secret::doubt_of(secret).map(|doubt| format!("the secret {doubt}"));
+    let length = secret.expose_secret().chars().count();
+    let short = (length < SECRET_CHARS_MIN).then(|| {
+        format!(
+            "the secret has {length} characters, and whoever sees a signed webhook can guess it: set \
+             a longer one, if the tool allows that"
+        )
+    });
+    doubt.or(short).into_iter().collect()
 }
 
 fn text(secret: Value) -> Result<SecretString, ApiError> {

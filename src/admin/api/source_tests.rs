@@ -24,6 +24,7 @@ use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
 use crate::intake::source::Source;
 use crate::intake::{TestedContent, TestedWebhook};
+use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::outgoing_webhook::{OutgoingWebhook, PreparedWebhook, PrivateKeyMissing, signing_key};
 use crate::parse_memory::{ParseMemory, bytes_to_reserve};
@@ -198,6 +199,9 @@ async fn payload(
 fn of_sample(file: &MappingFile, name: Option<&str>) -> Result<TestPayload, ApiError> {
     let name_of =
         |test: &MappingTest| test.payload.text.rsplit('/').next().unwrap_or_default().to_owned();
+    // A source that was added by the API has no tests of its own at first.
+    let bundled = bundled_of_provider(file).filter(|_| file.tests.is_empty());
+    let file = bundled.as_ref().unwrap_or(file);
     let found = match name {
         None => file.tests.first(),
         Some(name) => file.tests.iter().find(|test| name_of(test).contains(name)),
@@ -214,6 +218,14 @@ fn of_sample(file: &MappingFile, name: Option<&str>) -> Result<TestPayload, ApiE
     let body = file.test_file(&test.payload.text).map_err(ApiError::Conflict)?;
     let sample = SamplePayload { headers: test.headers.clone(), body };
     Ok(TestPayload { sample, name: Some(name_of(test)) })
+}
+
+/// Returns the bundled mapping of the same provider, with its samples in the program.
+fn bundled_of_provider(file: &MappingFile) -> Option<MappingFile> {
+    let provider = file.proof.provider.as_deref()?;
+    let text = bundle::of_provider(provider)?.to_owned();
+    let document = Document { name: format!("{provider}.toml"), text };
+    Some(MappingFile::of_text(document).with_samples_of(None))
 }
 
 /// Reads the webhook of a stored event.

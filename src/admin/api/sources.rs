@@ -31,6 +31,8 @@ pub(crate) struct SourceView {
     name: SourceName,
     /// Null if the mapping file describes the provider itself.
     provider: Option<String>,
+    /// Whether it has a file in the folder of the mapping files.
+    in_folder: bool,
     /// Address to enter in the tool that sends.
     url: String,
     live: bool,
@@ -100,7 +102,12 @@ async fn source(
     let newest = admin.store.list(own, PageRequest { limit: 1, after: None }).await?;
     let queue = queues.get(name).copied().unwrap_or_default();
     Ok(SourceView {
-        provider: source.and_then(|source| source.provider.clone()),
+        provider: match source {
+            Some(source) => source.provider.clone(),
+            // Without its secret there is no source yet, but a file that names the provider.
+            None => admin.files.current().of(name).and_then(|file| file.proof.provider.clone()),
+        },
+        in_folder: admin.files.current().of(name).is_some_and(|file| !file.is_bundled()),
         url: format!("{}/hooks/{name}", admin.url),
         live: reason.is_none(),
         reason,

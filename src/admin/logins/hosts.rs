@@ -17,14 +17,19 @@ const NAME_LENGTH_MAX: usize = 253;
 // A page of another site can make its own name resolve to this listener, and no browser keeps it from
 // reading the answers then. It cannot do so with an IP address.
 #[derive(Debug)]
-pub(in crate::admin) struct AllowedHosts(BTreeSet<String>);
+pub(in crate::admin) struct AllowedHosts {
+    names: BTreeSet<String>,
+    /// An origin of this relay, as an example.
+    example: String,
+}
 
 impl AllowedHosts {
-    pub(super) fn new(public_url: Option<&str>, names: &[String]) -> AllowedHosts {
+    pub(super) fn new(public_url: Option<&str>, names: &[String], own_url: &str) -> AllowedHosts {
         let public = public_url.and_then(|url| url.parse::<Uri>().ok());
+        let example = public.as_ref().and_then(origin).unwrap_or_else(|| own_url.to_owned());
         let public = public.as_ref().and_then(Uri::host).map(plain);
         let names = names.iter().map(|name| plain(name)).chain(public);
-        AllowedHosts(names.chain(["localhost".to_owned()]).collect())
+        AllowedHosts { names: names.chain(["localhost".to_owned()]).collect(), example }
     }
 
     /// Fails if the request is for another host.
@@ -45,6 +50,13 @@ impl AllowedHosts {
     pub(in crate::admin) fn require_origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let (origin, more) = (origins.next(), origins.next());
+        if origin.is_none() {
+            let reason = format!(
+                "send the header Origin with the address by which the relay is reached, such as {}",
+                self.example
+            );
+            return Err(ApiError::Forged(reason.into()));
+        }
         let origin = origin.filter(|_| more.is_none()).and_then(|it| it.to_str().ok());
         // `null`, which browsers send for pages without an origin, has no scheme.
         let origin = origin.and_then(|it| it.parse::<Uri>().ok());
@@ -52,19 +64,23 @@ impl AllowedHosts {
         if host.is_some_and(|host| self.allows(&host)) {
             return Ok(());
         }
-        Err(ApiError::Forged(
-            "the header Origin does not name this relay: it is the IP address, the host of \
-             admin.public_url or a name of admin.hosts by which the page was opened",
-        ))
+        let reason = "the header Origin does not name this relay: it is the IP address, the host of \
+                      admin.public_url or a name of admin.hosts by which the page was opened";
+        Err(ApiError::Forged(reason.into()))
     }
 
     fn allows(&self, host: &str) -> bool {
         let in_brackets = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         match in_brackets {
             Some(inside) => inside.parse::<Ipv6Addr>().is_ok(),
-            None => host.parse::<IpAddr>().is_ok() || self.0.contains(host),
+            None => host.parse::<IpAddr>().is_ok() || self.names.contains(host),
         }
     }
+}
+
+/// Returns the origin of a URL.
+fn origin(url: &Uri) -> Option<String> {
+    Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
 }
 
 /// Returns the host that the request is for; none if it names none or several.
@@ -100,7 +116,11 @@ mod tests {
     use axum::http::Request;
 
     fn hosts() -> AllowedHosts {
-        AllowedHosts::new(Some("https://Relay.example.com:8443/x"), &["Intern".to_owned()])
+        AllowedHosts::new(
+            Some("https://Relay.example.com:8443/x"),
+            &["Intern".to_owned()],
+            "http://127.0.0.1:8081",
+        )
     }
 
     fn is_host(host: &str) -> bool {
@@ -164,6 +184,13 @@ mod tests {
         assert!(is_allowed(&parts("http://127.0.0.1/login", &["evil.example"])));
         assert!(!is_allowed(&parts("/login", &["127.0.0.1", "127.0.0.1"])));
         assert!(!is_allowed(&parts("/login", &[])));
+    }
+
+    #[test]
+    fn missing_origin_is_asked_for_by_an_example() {
+        let refused = hosts().require_origin(&HeaderMap::new()).unwrap_err().to_string();
+
+        assert!(refused.ends_with("such as https://Relay.example.com:8443"), "{refused}");
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub(super) fn session_page(caller: &ApiCaller) -> String {
         let ends_at = session.ends_at;
         let _ = write!(main, " The session ends at <time>{ends_at:.0}</time>.");
     }
-    main += "</p>\n";
+    main += "</p>\n<p>There are no pages yet. With this session, addresses of the API open in this \
+             browser, such as <a href=\"api/v1/events\">api/v1/events</a>. Programs use a token.</p>\n";
     match (&caller.session, caller.via) {
         (_, LoginMethod::Proxy) => main += "<p>The proxy has logged you in: log out there.</p>\n",
         (Some(session), LoginMethod::Token | LoginMethod::Link) => {

@@ -50,6 +50,8 @@ pub struct SetupTarget<'t> {
     pub relay_url: &'t str,
     /// Where its secret is, such as `env:NAME`.
     pub secret: Option<&'t str>,
+    /// Whether the API sets that secret.
+    pub is_set_by_api: bool,
 }
 
 /// What a text may contain, in braces.
@@ -192,6 +194,10 @@ impl SetupStep {
 
 /// Returns what to do with the secret, as the end of a sentence.
 fn keep_secret(target: &SetupTarget<'_>) -> String {
+    if target.is_set_by_api {
+        let name = target.name;
+        return format!("set it as the source's secret (PUT /api/v1/sources/{name}/secret)");
+    }
     match target.secret.map(|secret| secret.split_once(':').unwrap_or(("env", secret))) {
         Some(("file", path)) => format!("write it to the file {path}"),
         Some((_, variable)) => format!("set the relay's environment variable {variable} to it"),

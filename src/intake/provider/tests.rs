@@ -311,8 +311,13 @@ fn response_in_the_providers_own_form_is_read() {
 fn setup(text: &str, secret: Option<&str>) -> Vec<String> {
     let provider = without_mistakes(text);
     let title = provider.title.unwrap_or_default();
-    let target =
-        SetupTarget { name: "acme", title: &title, relay_url: "https://relay.example.com", secret };
+    let target = SetupTarget {
+        name: "acme",
+        title: &title,
+        relay_url: "https://relay.example.com",
+        secret,
+        is_set_by_api: false,
+    };
     provider.setup.filled(&target).lines()
 }
 

@@ -74,6 +74,10 @@ async fn added_source_is_paused_until_it_has_a_secret_and_is_resumed() {
     assert_eq!(source["secret_from"], "you");
     let url = format!("{}/hooks/survey", scene.relay.url);
     assert!(source["setup"]["steps"].to_string().contains(&url), "{}", source["setup"]);
+    let steps = source["setup"]["steps"].to_string();
+    let keep = "Set it as the source's secret (PUT /api/v1/sources/survey/secret).";
+    assert!(steps.contains(keep), "{steps}");
+    assert_eq!(source["provider"], "typeform", "also before its secret is set");
     assert_eq!(scene.survey(NEW, "early").await.0, 503);
     let set = scene.set_secret(json!({ "secret": format!("{NEW}\n") })).await;
     assert_eq!((set.status.as_u16(), &set.json()["live"]), (200, &json!(true)));
@@ -106,6 +110,43 @@ async fn added_source_is_paused_until_it_has_a_secret_and_is_resumed() {
     assert_eq!(recorded, [of("resume"), of("set_secret"), of("add_source")]);
     let log = scene.relay.log();
     assert!(!log.contains(NEW), "{log}");
+}
+
+#[tokio::test]
+async fn added_source_has_no_tests_and_is_tested_by_bundled_samples() {
+    let scene = scene().await;
+    scene.add("survey", "typeform").await;
+    let text = std::fs::read_to_string(scene.file("survey.toml")).unwrap();
+    assert!(!text.contains("[[test]]") && text.contains("[[feedback]]"), "{text}");
+    scene.set_secret(json!({ "secret": NEW })).await;
+
+    let tested = scene.post(&format!("{SOURCE}/test"), json!({})).await;
+
+    assert_eq!(tested["status"], 202, "{tested}");
+    assert!(tested["sample"].as_str().unwrap().starts_with("typeform."), "{tested}");
+    assert!(!tested["requests"].as_array().unwrap().is_empty(), "{tested}");
+}
+
+#[tokio::test]
+async fn short_secret_is_warned_about_and_a_past_day_is_refused() {
+    let scene = scene().await;
+    scene.add("survey", "typeform").await;
+
+    let short = scene.set_secret(json!({ "secret": "short" })).await;
+    assert_eq!(short.status, 200, "{:?}", short.json());
+    let warning = short.json()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.starts_with("the secret has 5 characters"), "{warning}");
+    let set = scene.set_secret(json!({ "secret": OLD })).await.json();
+    assert_eq!(set["warnings"], json!([]));
+
+    let past = json!({ "secret": NEW, "keep_old_until": "2020-01-31" });
+    let refused = scene.set_secret(past).await;
+    assert_eq!(refused.status, 400);
+    let reason = "2020-01-31 is over: leave keep_old_until out to end the old secret now";
+    assert_eq!(refused.json()["reason"], reason);
+    let no_day = scene.set_secret(json!({ "secret": NEW, "keep_old_until": "soon" })).await;
+    assert_eq!(no_day.json()["reason"], "`keep_old_until`: write a date such as 2026-01-31");
+    assert_eq!(scene.survey(OLD, "1").await.0, 202, "it is as it was");
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ async fn event_of_another_source_or_without_a_valid_name_is_not_kept() {
 
     assert_eq!(keep(json!({ "event": id, "name": "../x" })).await, 400);
     assert_eq!(keep(json!({ "event": id, "name": "a.b" })).await, 400);
+    let named = scene.keep(Some("*"), json!({ "event": id, "name": "hidden email" })).await.json();
+    assert!(named["reason"].as_str().unwrap().starts_with("`name`: a test's name has"), "{named}");
     assert_eq!(keep(json!({ "event": "01a1f2c4-0000-7000-8000-000000000000" })).await, 404);
     assert_eq!(keep(json!({ "event": id })).await, 200);
     assert!(scene.file(&format!("samples/form.{id}.json")).exists());

@@ -185,6 +185,8 @@ async fn editor_may_not_change_who_sends_or_where_events_go() {
             reason.contains("the token editor may not change") && reason.contains(part),
             "{reason}"
         );
+        let is_advised_on_secrets = reason.contains("\"file:secrets/form.secret\"");
+        assert_eq!(is_advised_on_secrets, *part != "destination", "{reason}");
         assert_eq!(scene.text(), MAPPING);
     }
     // The same in other words is no change, and a secret that the relay keeps may be named.
@@ -263,6 +265,9 @@ async fn failing_test_is_a_warning_and_is_updated_on_request() {
     let saved = put(false).await;
     let warning = saved["warnings"][0]["message"].as_str().unwrap();
     assert_eq!(warning, "samples/a.expected.json is not written yet", "{saved}");
+    let shown = (&saved["warnings"][0]["severity"], &saved["warnings"][0]["help"]);
+    let help = "send \"update_tests\": true to accept what they give now";
+    assert_eq!(shown, (&json!("warning"), &json!(help)));
     assert_eq!(saved["written"], json!([]));
     let saved = put(true).await;
     assert_eq!(saved["written"], json!(["mappings/samples/a.expected.json"]), "{saved}");
@@ -330,4 +335,31 @@ async fn linked_file_keeps_its_link_and_a_read_only_one_its_text() {
     let reason = refused.json()["reason"].as_str().unwrap().to_owned();
     assert!(reason.ends_with("cannot be written: the file is read-only"), "{reason}");
     assert_eq!(scene.text(), with_word("New"));
+}
+
+#[tokio::test]
+async fn text_that_switches_its_source_off_is_saved_with_a_warning() {
+    let scene = scene().await.without_mistakes().await;
+    let kept = MAPPING.replace("env:FORM_SECRET", "file:secrets/form.secret");
+
+    let saved = scene.save(EDITOR, MAPPING, json!({ "mapping": kept })).await;
+
+    assert_eq!(saved.status, 200, "{:?}", saved.json());
+    let warning = saved.json()["warnings"][0].clone();
+    assert_eq!(warning["severity"], "warning");
+    let message = warning["message"].as_str().unwrap();
+    assert!(message.starts_with("form is off now and refuses webhooks (503): "), "{message}");
+    assert!(message.contains("secrets/form.secret"), "{message}");
+    assert_eq!(warning["help"], "set it with PUT /api/v1/sources/form/secret");
+    let entry = scene.get("/api/v1/audit?action=save_mapping").await["entries"][0].clone();
+    assert_eq!((&entry["who"], &entry["detail"]), (&json!("editor"), &json!("changes secrets")));
+    let sources = scene.get("/api/v1/sources").await["sources"].clone();
+    let form = sources.as_array().unwrap().iter().find(|it| it["name"] == "form").unwrap();
+    assert_eq!((&form["in_folder"], &form["live"]), (&json!(true), &json!(false)));
+    let mut list = crate::support::relay::program(scene.folder.path());
+    let output = list.args(["sources", "list"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("form") && shown.contains("secrets/form.secret"), "{shown}");
+    let log = scene.relay.log_at_stop();
+    assert!(log.contains("WARN") && log.contains("form is off: "), "{log}");
 }

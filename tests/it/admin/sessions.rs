@@ -90,6 +90,43 @@ async fn login_page_works_without_script() {
 }
 
 #[tokio::test]
+async fn browser_at_the_front_is_sent_to_the_login_page() {
+    let scene = scene().await;
+    let front = async |accept: &str| {
+        let url = format!("{}/", scene.relay.admin_url);
+        client().get(url).header("accept", accept).send().await.unwrap()
+    };
+
+    let browser = front("text/html,application/xhtml+xml,*/*;q=0.8").await;
+
+    assert_eq!(browser.status(), 303);
+    assert_eq!(browser.headers()["location"], "login");
+    let program = front("*/*").await;
+    assert_eq!(program.status(), 404);
+    let answered: Value = program.json().await.unwrap();
+    assert_eq!(answered["reason"], "there is nothing here: the API is below /api/v1/");
+}
+
+#[tokio::test]
+async fn wrong_token_and_missing_origin_are_named() {
+    let scene = scene().await;
+    let reason = async |caller: &Caller, (method, path): (&str, &str)| {
+        let answer: Value =
+            caller.request(&scene, method, path).send().await.unwrap().json().await.unwrap();
+        answer["reason"].as_str().unwrap().to_owned()
+    };
+
+    let wrong = reason(&Caller::bearer("wrong"), ("GET", "/api/v1/stats")).await;
+    let without = scene.browser(ADA).await.without("origin");
+    let missing = reason(&without, ("POST", "/logout")).await;
+
+    assert!(wrong.starts_with("this token is not known: compare it with ADMIN_TOKEN"), "{wrong}");
+    let expected = format!("such as {}", scene.relay.admin_url);
+    assert!(missing.starts_with("send the header Origin"), "{missing}");
+    assert!(missing.ends_with(&expected), "{missing}");
+}
+
+#[tokio::test]
 async fn logout_ends_the_session() {
     let scene = scene().await;
     let browser = scene.browser(ADA).await;
