@@ -29,6 +29,7 @@ use crate::event::{Event, Headers, InvalidSourceName, Request, SourceName};
 use crate::intake::payload::{DecodeError, PayloadLimits};
 use crate::intake::provider::Provider;
 use crate::mapping::{Mapping, MappingError};
+use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use draft_file::{DraftFile, DraftTest};
 use event_identity::EventObjects;
@@ -199,8 +200,10 @@ impl Draft {
         if !why.is_empty() {
             advice.push(Advice::TakenFor { title: title.clone(), why: why.clone() });
         }
-        let bundled = provider_guess::shipped(provider).into_iter();
-        advice.extend(bundled.map(|name| Advice::Bundled { title: title.clone(), name }));
+        let bundled = bundle::of_provider(provider).into_iter();
+        advice.extend(
+            bundled.map(|name| Advice::Bundled { title: title.clone(), name: name.to_owned() }),
+        );
         // A payload is usually pasted without its headers.
         let headers = self.file.type_headers().into_iter();
         let missing = headers.filter(|name| !self.sample.headers.contains_key(name)).take(1);

@@ -37,8 +37,8 @@ pub(crate) enum ApiError {
     /// The request is for another host name.
     #[error("{0}")]
     Misdirected(String),
-    /// Too many logins failed.
-    #[error("too many logins failed: try again in {seconds} s")]
+    /// Too many logins, or short tokens in headers, failed.
+    #[error("too many logins or tokens failed: try again in {seconds} s")]
     TooManyFailures { seconds: u64 },
     /// The role suffices for the route, and not for this part of the request.
     #[error("{who} may not change {}: {advice}", parts.join(", "))]

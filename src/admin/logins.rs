@@ -130,8 +130,7 @@ impl Logins {
     /// a proxy before a session.
     pub(super) async fn caller(&self, parts: &Parts) -> Result<ApiCaller, ApiError> {
         if let Some(token) = bearer(&parts.headers) {
-            let token = self.tokens.find(token);
-            let AdminToken { name, role, .. } = token.ok_or(ApiError::UnknownToken)?;
+            let AdminToken { name, role, .. } = self.token(parts, token)?;
             let user = named_user(&parts.headers).filter(|_| role == Role::Everything);
             let actor = user.unwrap_or_else(|| Actor::new(&name, AuditVia::Token));
             return Ok(ApiCaller { name, role, via: LoginMethod::Token, session: None, actor });
@@ -146,6 +145,29 @@ impl Logins {
             (None, Some(id)) => self.caller_of_session(&id).await,
             (None, None) => Err(ApiError::Unauthorized),
         }
+    }
+
+    /// Returns the token that a request presents in its header.
+    fn token(&self, parts: &Parts, presented: &str) -> Result<AdminToken, ApiError> {
+        let find = || self.tokens.find(presented);
+        // A long one cannot be guessed however often somebody tries, and a limit would let strangers
+        // lock out whoever has it. An empty one is no guess.
+        if presented.is_empty() || !AdminToken::is_short(presented) {
+            return find().ok_or(ApiError::UnknownToken);
+        }
+        self.limited(parts, find)?.ok_or(ApiError::UnknownToken)
+    }
+
+    /// Checks what somebody presents, unless there were too many failures.
+    fn limited<T>(
+        &self,
+        parts: &Parts,
+        check: impl FnOnce() -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        let attempt = self.failures.attempt(self.client(parts), Instant::now(), check);
+        attempt.map_err(|wait| ApiError::TooManyFailures {
+            seconds: wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)),
+        })
     }
 
     fn user(&self, parts: &Parts) -> Result<Option<ProxyUser>, ApiError> {
@@ -259,13 +281,10 @@ impl Logins {
             LoginProof::Token(token) => self.tokens.find(token.expose_secret()),
             LoginProof::Code(_) => None,
         };
-        let attempt = self.failures.attempt(self.client(parts), Instant::now(), find);
-        if matches!(attempt, Ok(None)) {
+        let token = self.limited(parts, find)?;
+        if token.is_none() {
             log_failure(parts);
         }
-        let token = attempt.map_err(|wait| ApiError::TooManyFailures {
-            seconds: wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)),
-        })?;
         token.map(CheckedProof::Token).ok_or(ApiError::LoginFailed(wrong))
     }
 

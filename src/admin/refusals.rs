@@ -16,6 +16,10 @@ pub(super) fn describe(operation: &mut Operation, reads_body: bool, role: Role) 
             ErrorCode::Unauthorized,
             "There is no token, or it is not known, or the session has ended",
         ),
+        (
+            ErrorCode::TooMany,
+            "Too many tokens of less than 16 characters were wrong. `Retry-After` says when to try again",
+        ),
         (ErrorCode::Misdirected, "A browser asks for another host name. See `admin.hosts`"),
         (ErrorCode::MethodNotAllowed, "The method is another; `Allow` names those of this path"),
         (ErrorCode::Internal, "An internal error, which is in the relay's log"),

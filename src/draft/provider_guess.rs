@@ -286,12 +286,6 @@ pub(super) fn mapping_file(name: &str, text: String) -> MappingFile {
     MappingFile::of_text(Document { name: format!("{name}.toml"), text })
 }
 
-/// Returns the names of the shipped mapping files of a provider.
-pub(super) fn shipped(provider: &str) -> Vec<String> {
-    let own = bundle::providers().into_iter().filter(|(_, its)| its == provider);
-    own.map(|(name, _)| name.to_owned()).collect()
-}
-
 /// Returns what the samples of each provider's mapping files have.
 fn samples(limits: &PayloadLimits) -> BTreeMap<String, ProviderSamples> {
     let mut samples: BTreeMap<String, ProviderSamples> = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! Mapping files and samples that are part of the program.
 
 use data_encoding::HEXLOWER;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
@@ -57,16 +58,6 @@ pub(crate) fn of(name: &str) -> Option<&'static str> {
     text(&format!("{name}.toml"))
 }
 
-/// Returns the text of a mapping for a provider: that of its name, or else the first.
-pub(crate) fn of_provider(provider: &str) -> Option<&'static str> {
-    let names = |text: &str| {
-        let root = DeTable::parse(text).ok()?;
-        Some(root.get_ref().get("provider")?.get_ref().as_str()? == provider)
-    };
-    let of_provider = |text: &&'static str| names(text) == Some(true);
-    of(provider).filter(of_provider).or_else(|| self::names().filter_map(of).find(of_provider))
-}
-
 fn mapping(name: &str) -> &'static str {
     of(name).unwrap_or_default()
 }
@@ -82,14 +73,28 @@ pub(crate) fn summary(name: &str) -> &'static str {
     comment.map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
-/// Returns the names of the sources that name a provider, each with it.
+/// Returns the content of a source's file.
+pub(crate) fn entries(name: &str) -> Option<Map<String, Value>> {
+    toml::from_str(of(name)?).ok()
+}
+
+/// Returns the names of the sources, each with its provider. A file that describes its sender itself is
+/// its own provider.
 pub(crate) fn providers() -> Vec<(&'static str, String)> {
     // Only this key is read: compiling all mapping files takes far longer.
     let provider = |name: &'static str| {
-        let table: toml::Table = toml::from_str(mapping(name)).ok()?;
-        Some((name, table.get("provider")?.as_str()?.to_owned()))
+        let root = DeTable::parse(mapping(name)).ok()?;
+        Some(root.get_ref().get("provider")?.get_ref().as_str()?.to_owned())
     };
-    names().filter_map(provider).collect()
+    names().map(|name| (name, provider(name).unwrap_or_else(|| name.to_owned()))).collect()
+}
+
+/// Returns the names of the sources of a provider. The first, the one with its name, is the usual one.
+pub(crate) fn of_provider(provider: &str) -> Vec<&'static str> {
+    let own = providers().into_iter().filter(|(_, its)| its == provider);
+    let mut names: Vec<&str> = own.map(|(name, _)| name).collect();
+    names.sort_by_key(|name| *name != provider);
+    names
 }
 
 /// Compares the text of a source's file with the bundled ones.

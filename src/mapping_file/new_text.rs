@@ -12,11 +12,15 @@ use crate::diagnostics::visible_json;
 use crate::event::Headers;
 use crate::intake::provider::Provider;
 
-/// Returns the text for a new source of a provider: the bundled mapping without its tests, or the least
-/// that a file needs.
+/// Returns the text for a new source of a provider: that of a bundled mapping without its tests, or the
+/// least that a file needs.
 // The samples of its tests have one copy, which a change of the tests of another source would change.
-pub(crate) fn of_provider(provider: &str, secrets: &[NamedSecret]) -> String {
-    let bundled = bundle::of_provider(provider);
+pub(crate) fn of_provider(
+    provider: &str,
+    mapping: Option<&str>,
+    secrets: &[NamedSecret],
+) -> String {
+    let bundled = mapping.and_then(bundle::of);
     bundled.and_then(|text| with_secrets(&without_tests(text), secrets)).unwrap_or_else(|| {
         let (title, name) = (Provider::title_of(provider), quoted(provider));
         format!(
@@ -125,20 +129,23 @@ mod tests {
     #[test]
     fn every_provider_has_a_text_for_a_new_source() {
         let secrets = [secret("secrets/new.secret")];
-        for provider in Provider::names() {
-            let text = of_provider(provider, &secrets);
+        let bundled = bundle::providers();
+        let bundled = bundled.iter().map(|(name, provider)| (provider.as_str(), Some(*name)));
+        for (provider, mapping) in Provider::names().map(|it| (it, None)).chain(bundled) {
+            let text = of_provider(provider, mapping, &secrets);
 
             let file = MappingFile::of_text(Document { name: "new.toml".to_owned(), text });
 
-            assert_eq!(file.mistakes, [], "{provider}");
-            assert!(file.tests.is_empty(), "{provider}");
-            let bundled = bundle::of_provider(provider).unwrap_or_default().to_owned();
+            assert_eq!(file.mistakes, [], "{provider} {mapping:?}");
+            assert!(file.tests.is_empty(), "{provider} {mapping:?}");
+            let bundled = mapping.and_then(bundle::of).unwrap_or_default().to_owned();
             let bundled =
                 MappingFile::of_text(Document { name: "new.toml".to_owned(), text: bundled });
             let blocks = |file: &MappingFile| file.mapping.blocks().len();
-            assert!(blocks(&file) >= blocks(&bundled), "{provider}");
-            assert_eq!(file.proof.provider.as_deref(), Some(provider));
-            assert_eq!(file.proof.secrets, secrets, "{provider}");
+            assert!(blocks(&file) >= blocks(&bundled), "{provider} {mapping:?}");
+            let known = Provider::builtin(provider).map(|_| provider);
+            assert_eq!(file.proof.provider.as_deref(), known, "{mapping:?}");
+            assert_eq!(file.proof.secrets, secrets, "{provider} {mapping:?}");
         }
     }
 

@@ -70,8 +70,11 @@ pub(crate) enum TokenOrigin {
 fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
     let everything = |token| AdminToken::new(AdminToken::MAIN, Role::Everything, token);
     if let Ok(token) = config.admin.token.value() {
-        let origin =
-            if AdminToken::is_short(token) { TokenOrigin::Short } else { TokenOrigin::Known };
+        let origin = if AdminToken::is_short(token.expose_secret()) {
+            TokenOrigin::Short
+        } else {
+            TokenOrigin::Known
+        };
         let token = everything(token).ok_or(RelayError::EmptyAdminToken)?;
         return Ok((token, origin));
     }
@@ -111,7 +114,7 @@ const LONG: &str = "give it a long secret, such as `openssl rand -hex 32` makes"
 /// or short.
 pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
     let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token.value() {
-        Ok(token) => AdminToken::is_short(token)
+        Ok(token) => AdminToken::is_short(token.expose_secret())
             .then(|| format!("the admin token \"{name}\" is short: others may guess it; {LONG}")),
         Err(reason) => {
             Some(format!("the admin token \"{name}\" is not accepted: {reason}; {LONG}"))
@@ -119,7 +122,7 @@ pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
     };
     let proxy = config.proxy_auth.settings().and_then(|it| it.secret);
     let of_proxy = proxy.and_then(|(_, secret)| match secret.value() {
-        Ok(secret) => AdminToken::is_short(secret).then(|| {
+        Ok(secret) => AdminToken::is_short(secret.expose_secret()).then(|| {
             format!("the secret of the admin proxy is short: others may guess it; {LONG}")
         }),
         Err(reason) => Some(format!("users of the admin proxy are not admitted: {reason}; {LONG}")),

@@ -19,8 +19,8 @@ use crate::diagnostics::suggestion::nearest;
 use crate::event::SourceName;
 use crate::intake::provider::Provider;
 use crate::intake::registry::SourceStatus;
-use crate::mapping_file::new_text;
 use crate::mapping_file::proof::NamedSecret;
+use crate::mapping_file::{bundle, new_text};
 use crate::store::AuditAction;
 use crate::{clock, file};
 
@@ -31,11 +31,13 @@ pub(crate) struct NewSource {
     /// Name of the source: its webhooks are posted to `/hooks/NAME`.
     #[schema(value_type = SourceName)]
     name: String,
-    /// The kind of tool that sends, as `savio-relay providers` lists them.
+    /// The kind of tool that sends: the `name` of one of `GET providers`.
     provider: String,
+    /// The `name` of one of the provider's `mappings`; by default the first.
+    mapping: Option<String>,
 }
 
-/// Add a source with the bundled mapping of its provider; it is paused, and its secret is set next
+/// Add a source with a bundled mapping of its provider; it is paused, and its secret is set next
 #[utoipa::path(post, path = "/api/v1/sources", request_body = NewSource,
     responses((status = 200, description = "The source as it is now: paused, and off without a secret",
             body = SourceDetail),
@@ -44,11 +46,11 @@ pub(crate) struct NewSource {
 pub(crate) async fn add(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
-    JsonBody(NewSource { name, provider }): JsonBody<NewSource>,
+    JsonBody(NewSource { name, provider, mapping }): JsonBody<NewSource>,
 ) -> Result<Json<SourceDetail>, ApiError> {
     let name: SourceName =
         name.parse().map_err(|error| ApiError::BadRequest(format!("`name`: {error}")))?;
-    check_provider(&provider)?;
+    let mapping = bundled_mapping(&provider, mapping.as_deref())?;
     check_free(&admin, &name)?;
     let folder = admin.secrets_folder.path().to_owned();
     let made = spawn_blocking(move || {
@@ -58,7 +60,7 @@ pub(crate) async fn add(
     });
     made.await.map_err(|_| ApiError::Internal)?.map_err(ApiError::Conflict)?;
     let secret = NamedSecret { location: admin.secrets_folder.current(&name), until: None };
-    let text = new_text::of_provider(&provider, &[secret]);
+    let text = new_text::of_provider(&provider, mapping, &[secret]);
     let expected = ExpectedFile::NotInFolder;
     let change = FileChange::Write { source: name.clone(), text, expected };
     // Before it exists: no event is sent to Savio that nobody has looked at.
@@ -71,7 +73,10 @@ pub(crate) async fn add(
         to.delivery.pause_source(name.clone(), clock::now()).await?;
     }
     let entry = caller.did(AuditAction::AddSource).on(&format!("source {name}"));
-    let entry = entry.detail(&format!("provider {provider}"));
+    let entry = entry.detail(&match mapping {
+        Some(mapping) => format!("provider {provider}, mapping {mapping}"),
+        None => format!("provider {provider}"),
+    });
     if let Err(refusal) = admin.change_files(change, entry).await {
         if let Some(to) = pausing.filter(|_| !was_paused) {
             to.delivery.resume_source(&name).await?;
@@ -84,15 +89,26 @@ pub(crate) async fn add(
     detail(&admin, &caller, &name).await
 }
 
-fn check_provider(provider: &str) -> Result<(), ApiError> {
-    if Provider::builtin(provider).is_some() {
-        return Ok(());
+/// Returns the bundled mapping of this name, or the usual one; none if the provider has none.
+fn bundled_mapping(
+    provider: &str,
+    mapping: Option<&str>,
+) -> Result<Option<&'static str>, ApiError> {
+    let mappings = bundle::of_provider(provider);
+    if mappings.is_empty() && Provider::builtin(provider).is_none() {
+        let advice = match nearest(provider, Provider::names().chain(bundle::names())) {
+            Some(known) => format!("did you mean {known}?"),
+            None => "`GET /api/v1/providers` lists them".to_owned(),
+        };
+        return Err(ApiError::BadRequest(format!("there is no provider {provider}: {advice}")));
     }
-    let advice = match nearest(provider, Provider::names()) {
-        Some(known) => format!("did you mean {known}?"),
-        None => "`savio-relay providers` lists them".to_owned(),
+    let Some(mapping) = mapping else { return Ok(mappings.first().copied()) };
+    let known = mappings.iter().find(|name| **name == mapping).copied();
+    let unknown = || {
+        let known = if mappings.is_empty() { "none".to_owned() } else { mappings.join(", ") };
+        ApiError::BadRequest(format!("`mapping`: the provider {provider} has {known}"))
     };
-    Err(ApiError::BadRequest(format!("there is no provider {provider}: {advice}")))
+    known.ok_or_else(unknown).map(Some)
 }
 
 /// Fails if the source exists. A bundled one that nobody has set up is there to be added.

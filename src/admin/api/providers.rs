@@ -27,7 +27,8 @@ pub(crate) struct ProviderList {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Provider)]
 pub(crate) struct ProviderView {
-    /// Value of `provider` in a mapping file.
+    /// Value of `provider` of a new source. In a mapping file it names the provider, unless its own
+    /// bundled mapping describes how it signs.
     name: String,
     /// The tool's name.
     title: String,
@@ -37,7 +38,7 @@ pub(crate) struct ProviderView {
     docs: String,
     /// Whether a mapping file for it is part of the program.
     has_mapping: bool,
-    /// The sources whose bundled mapping files name it.
+    /// The sources whose bundled mapping files are for it, the usual one first.
     mappings: Vec<BundledMapping>,
     /// Who makes the secret.
     secret_from: Option<SecretFrom>,
@@ -75,10 +76,14 @@ fn providers(sources: &Sources, url: &str) -> Vec<ProviderView> {
         let position = if name == provider { 0 } else { own.len() };
         own.insert(position, name);
     }
+    let described = bundled.keys().filter(|name| Provider::builtin(name).is_none()).cloned();
+    let mut names: Vec<String> = Provider::names().map(str::to_owned).chain(described).collect();
+    names.sort_unstable();
     let mut used_by = users(sources);
-    let view = |name: &str| {
+    let mut view = |name: &str| {
         let mappings = bundled.remove(name).unwrap_or_default();
-        let entries = Provider::entries(name).unwrap_or_default();
+        let entries = Provider::entries(name).or_else(|| bundle::entries(name));
+        let entries = entries.unwrap_or_default();
         let setup = match mappings.first() {
             Some(first) => setup::of_bundled(first, url),
             None => setup::of_provider(name, url),
@@ -99,9 +104,7 @@ fn providers(sources: &Sources, url: &str) -> Vec<ProviderView> {
             used_by: used_by.remove(name).unwrap_or_default(),
         }
     };
-    let mut names: Vec<&str> = Provider::names().collect();
-    names.sort_unstable();
-    names.into_iter().map(view).collect()
+    names.iter().map(|name| view(name)).collect()
 }
 
 fn text(entries: &Map<String, Value>, path: &str) -> String {
@@ -120,8 +123,10 @@ fn users(sources: &Sources) -> BTreeMap<String, Vec<SourceName>> {
             SourceStatus::AwaitingSecret(setup) => &setup.source,
             SourceStatus::Off { .. } => continue,
         };
-        if let Some(provider) = &source.provider {
-            users.entry(provider.clone()).or_default().push(name.clone());
+        // A bundled one that describes its sender itself is its own provider.
+        let own = || Some(name.to_string()).filter(|name| Provider::builtin(name).is_none());
+        if let Some(provider) = source.provider.clone().or_else(own) {
+            users.entry(provider).or_default().push(name.clone());
         }
     }
     users

@@ -223,8 +223,8 @@ fn of_sample(file: &MappingFile, name: Option<&str>) -> Result<TestPayload, ApiE
 /// Returns the bundled mapping of the same provider, with its samples in the program.
 fn bundled_of_provider(file: &MappingFile) -> Option<MappingFile> {
     let provider = file.proof.provider.as_deref()?;
-    let text = bundle::of_provider(provider)?.to_owned();
-    let document = Document { name: format!("{provider}.toml"), text };
+    let name = *bundle::of_provider(provider).first()?;
+    let document = Document { name: format!("{name}.toml"), text: bundle::of(name)?.to_owned() };
     Some(MappingFile::of_text(document).with_samples_of(None))
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustix::process::{Resource, getrlimit};
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 
 use super::finding::Finding;
@@ -173,7 +174,7 @@ async fn other_certificate(config: &Config) -> Option<Finding> {
 
 fn admin_token(config: &Config) -> Finding {
     match config.admin.token.value() {
-        Ok(token) if AdminToken::is_short(token) => {
+        Ok(token) if AdminToken::is_short(token.expose_secret()) => {
             Finding::warning(ADMIN, "the admin token is short: others may guess it")
                 .advice("choose a long one, such as `openssl rand -hex 32` makes")
         }

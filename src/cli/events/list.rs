@@ -176,14 +176,20 @@ fn row(event: &EventSummary, received: String, digits: Option<usize>) -> [String
     ]
 }
 
-/// Returns what an event says, and who says it.
+/// Returns what an event says, and who says it, and which event it is a copy of.
 pub(in crate::cli) fn headline(event: &EventSummary) -> String {
     let known = |text: &Option<String>| text.as_deref().map(one_line);
     let from: Vec<String> = [&event.who, &event.company].into_iter().filter_map(known).collect();
-    match known(&event.summary) {
+    let said = match known(&event.summary) {
         Some(summary) if from.is_empty() => summary,
         Some(summary) => format!("{summary} ({})", from.join(", ")),
         None => from.join(", "),
+    };
+    match event.copy_of {
+        None => said,
+        Some(id) if said.is_empty() => format!("copy of {id}"),
+        // First, since a long line is cut at its end.
+        Some(id) => format!("copy of {id}: {said}"),
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::diagnostics::one_line;
 use crate::draft::event_identity::IdentityValue;
 use crate::draft::field_guesses::{Choice, FieldGuesses, Offer};
-use crate::draft::provider_guess::{Recognition, shipped};
+use crate::draft::provider_guess::Recognition;
 use crate::draft::toml_text::quoted;
 use crate::event::SourceName;
 use crate::intake::provider::Provider;
+use crate::mapping_file::bundle;
 
 /// Letters of a value that are shown.
 const CHARS_MAX: usize = 60;
@@ -27,7 +28,7 @@ pub(super) fn opening(name: &SourceName, provider: Option<&Recognition>) -> Stri
             if !why.is_empty() {
                 opening += &format!("# It was recognised, since {why}.\n");
             }
-            for name in shipped(provider) {
+            for name in bundle::of_provider(provider) {
                 opening += &format!(
                     "# A finished mapping is shipped, which may fit better: savio-relay init {name}\n"
                 );

@@ -133,8 +133,9 @@ impl Scene<'_> {
             return Ok(());
         }
         let reason = format!(
-            "{} cannot be used, and a set of mapping files is put into service as a whole: correct \
-             that first, as `savio-relay check` says",
+            "{} cannot be used, and a set of mapping files is put into service as a whole, so that \
+             nothing was changed. By the API one file is changed at a time: correct that one first, in \
+             the folder on the relay's machine if {source} is mistaken too, as `savio-relay check` says",
             names.join(", ")
         );
         Err(ChangeRefusal::Conflict(reason))

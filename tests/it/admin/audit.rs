@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Scene, TOKEN};
+use super::roles::{ROUTES, rank};
+use super::{MAPPING, Scene, TOKEN};
 use crate::support::relay::http;
 use crate::support::wait::until_async;
 
@@ -71,6 +72,80 @@ async fn each_action_is_recorded_with_who_did_it() {
     assert_eq!(listed["actions"].as_array().unwrap().len(), 9);
     let next = listed["next"].as_str().unwrap();
     assert_eq!(audit(&scene, &format!("?limit=9&after={next}")).await, expected[..9]);
+}
+
+/// A call of each route that acts, in this order: what fills its path, its body, and what is recorded.
+/// Events are named by their states, and a replay as the last one.
+const ACTING: [(&str, &str, &str, &str, &str); 19] = [
+    ("POST", "/api/v1/sources/{}/pause", "form", "{}", "pause"),
+    ("POST", "/api/v1/sources/{}/resume", "form", "{}", "resume"),
+    ("POST", "/api/v1/destinations/{}/pause", "default", "{}", "pause"),
+    ("POST", "/api/v1/destinations/{}/resume", "default", "{}", "resume"),
+    ("POST", "/api/v1/destinations/{}/probe", "default", "{}", "probe"),
+    ("POST", "/api/v1/echo-keys", "", "{}", "issue_echo_key"),
+    ("POST", "/api/v1/login-links", "", r#"{"role":"read"}"#, "make_login_link"),
+    ("POST", "/api/v1/events/{}/release", "HELD", r#"{"arrived":true}"#, "release"),
+    ("POST", "/api/v1/events/{}/copy", "DELIVERED", r#"{"payload":{}}"#, "copy"),
+    ("POST", "/api/v1/events/{}/replay", "DEAD", "{}", "replay"),
+    ("POST", "/api/v1/replay", "", r#"{"state":"held"}"#, "replay"),
+    ("DELETE", "/api/v1/replays/{}", "LAST", "", "cancel_replay"),
+    ("POST", "/api/v1/events/{}/erase", "DELIVERED", "{}", "erase"),
+    ("POST", "/api/v1/sources", "", r#"{"name":"survey","provider":"typeform"}"#, "add_source"),
+    ("PUT", "/api/v1/sources/{}/secret", "survey", r#"{"secret":"of the survey"}"#, "set_secret"),
+    ("POST", "/api/v1/sources/{}/tests", "form", r#"{"event":"HELD","name":"kept"}"#, "save_test"),
+    ("POST", "/api/v1/sources/{}/test", "form", r#"{"payload":{},"deliver":true}"#, "test_source"),
+    ("PUT", "/api/v1/sources/{}/mapping", "form", r#"{"mapping":"MAPPING"}"#, "save_mapping"),
+    ("DELETE", "/api/v1/sources/{}/mapping", "form", "", "remove_mapping"),
+];
+
+#[test]
+fn every_route_that_acts_is_called() {
+    let acting = ROUTES.into_iter().filter(|(_, _, role)| rank(role) >= rank("operate"));
+    // It answers a question of a command, and changes nothing.
+    let acting = acting.filter(|(_, path, _)| *path != "/api/v1/secrets/compare");
+    let mut acting: Vec<(&str, String)> = acting
+        .map(|(method, path, _)| (method, path.replace("{id}", "{}").replace("{name}", "{}")))
+        .collect();
+    acting.sort();
+
+    let mut called = ACTING.map(|(method, path, ..)| (method, path.to_owned()));
+    called.sort();
+
+    assert_eq!(acting, called);
+}
+
+#[tokio::test]
+async fn every_route_that_acts_is_recorded() {
+    let scene = Scene::with(&[("SAVIO_RELAY_SHIPPED_MAPPINGS", "form")]).await;
+    let scene = scene.without_mistakes().await;
+    let [delivered, _, held, dead] = scene.one_of_each().await;
+    let (mut recorded, mut last_replay) = (audit(&scene, "").await.len(), String::new());
+
+    for (method, path, filling, body, action) in ACTING {
+        let filling = match filling {
+            "HELD" => &held,
+            "DELIVERED" => &delivered,
+            "DEAD" => &dead,
+            "LAST" => &last_replay,
+            name => name,
+        };
+        let path = path.replace("{}", filling);
+        let mut body: Value =
+            serde_json::from_str(&body.replace("HELD", &held)).unwrap_or_default();
+        if body["mapping"] == "MAPPING" {
+            body["mapping"] = json!(MAPPING);
+        }
+        let body = (method != "DELETE").then_some(&body);
+        let answer = scene.call_if(TOKEN, (method, &path, Some("*")), body).await;
+        assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
+        if let Some(id) = answer.json()["replay_id"].as_str() {
+            id.clone_into(&mut last_replay);
+        }
+        let now = audit(&scene, "").await;
+        let new: Vec<&str> = now[recorded..].iter().map(|it| it[1].as_str()).collect();
+        assert_eq!(new, [action], "{method} {path}");
+        recorded = now.len();
+    }
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn request_without_the_token_is_401_before_its_body() {
     let scene = Scene::new().await;
 
     for _ in 0..100 {
-        let mut connection = unfinished(&scene, "not the token").await;
+        let mut connection = unfinished(&scene, "not the token of the test").await;
         assert_eq!(status_of(&mut connection).await, "HTTP/1.1 401");
     }
 }

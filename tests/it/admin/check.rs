@@ -1,8 +1,14 @@
 //! The check of a mapping that is not saved: its mistakes with their corrections, and its tests.
 
+use std::time::Duration;
+
+use rusqlite::Connection;
+use savio_relay::clock;
+use savio_relay::store::sqlite::{Settings, Sqlite};
 use serde_json::{Value, json};
 
 use super::{MAPPING, Scene};
+use crate::support::store::{from, store_one};
 use crate::support::wait::until_async;
 
 fn with_test(payload: &str, expect: &str) -> String {
@@ -136,6 +142,36 @@ async fn event_is_explained_by_the_version_that_mapped_it() {
     assert_eq!(again["mapping"]["digest"], used["mapping"]["digest"]);
     let other = scene.call("GET", &format!("{path}?mapping=other"), None).await;
     assert_eq!(other.status, 400);
+}
+
+#[tokio::test]
+async fn event_whose_mapping_is_gone_is_not_explained() {
+    let scene = Scene::new().await;
+    let [delivered, ..] = scene.one_of_each().await;
+    let settings = Settings::new(scene.folder.path().join("relay.db"));
+    let store = Sqlite::open_shared(&settings).unwrap();
+    let unmapped = store_one(&store, from("gone", clock::now())).await;
+    store.close().await;
+    let file = Connection::open(&settings.path).unwrap();
+    file.busy_timeout(Duration::from_secs(5)).unwrap();
+    let check = async |path: String, reason: &str| {
+        let refused = scene.call("GET", &path, None).await;
+        assert_eq!(refused.status, 409, "{path}: {refused:?}");
+        let error = refused.json();
+        assert!(error["reason"].as_str().unwrap().contains(reason), "{error}");
+    };
+
+    check(format!("/api/v1/events/{unmapped}/explain"), "gone has no mapping in service").await;
+    // As if another text had been in service, which this program cannot read.
+    file.execute_batch(
+        "INSERT INTO mapping_texts (digest, text) VALUES (zeroblob(32), '[[');
+         UPDATE mapping_versions SET digest = zeroblob(32)",
+    )
+    .unwrap();
+    let path = format!("/api/v1/events/{delivered}/explain");
+    check(path.clone(), "cannot read the mapping").await;
+    let current = scene.get(&format!("{path}?mapping=current")).await;
+    assert_eq!(current["mapping"]["in_service"], true);
 }
 
 #[tokio::test]

@@ -144,7 +144,12 @@ async fn mistake_in_another_file_is_a_conflict_that_names_it() {
     let refused = scene.save(TOKEN, MAPPING, json!({ "mapping": with_word("New") })).await;
 
     assert_eq!(refused.status, 409);
-    assert!(refused.json()["reason"].as_str().unwrap().contains("mappings/off.toml"));
+    let reason = refused.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("mappings/off.toml"), "{reason}");
+    assert!(
+        reason.contains("in the folder on the relay's machine if form is mistaken"),
+        "{reason}"
+    );
     assert_eq!(scene.text(), MAPPING);
     let off = "/api/v1/sources/off/mapping";
     let repaired = json!({ "mapping": MAPPING });

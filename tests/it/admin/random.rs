@@ -1,41 +1,27 @@
-//! Random calls, generated from the API's own description.
+//! Random calls with each role, generated from the API's own description: each is answered as described,
+//! and whoever may not act changes nothing.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use super::described::Operation;
-use super::{Scene, TOKEN};
+use super::described::{Description, Operation};
+use super::roles::{self, EVERYTHING, ROLES, rank};
+use super::{Answer, MAPPING, Scene, TOKEN};
 
-const CALLS: u32 = 400;
+/// Number of calls of each route with each role.
+const CALLS: u32 = 6;
 
-/// Keys of bodies that are not those of a filter.
-const OF_BODIES: [&str; 15] = [
-    "arrived",
-    "mapping",
-    "payload",
-    "event",
-    "headers",
-    "name",
-    "provider",
-    "secret",
-    "keep_old_until",
-    "update_tests",
-    "sample",
-    "deliver",
-    "limit",
-    "after",
-    "x",
-];
-
-/// A random operation, and the values to fill in.
+/// The random parts of a call.
 #[derive(Debug, Clone)]
 struct Call {
-    operation: usize,
     word: String,
     parameters: Vec<(usize, String)>,
+    members: Vec<(usize, Value)>,
+    /// In the place of an object of these members.
     body: Option<Value>,
+    has_condition: bool,
 }
 
 /// Values that are valid, or almost valid, for a parameter or a name in a path.
@@ -54,6 +40,7 @@ fn word(ids: &[String]) -> impl Strategy<Value = String> + use<> {
         "0",
         "-1",
         "2026-01-31T12:00:00Z",
+        MAPPING,
     ];
     let known: Vec<String> = known.iter().map(ToString::to_string).chain(ids.to_vec()).collect();
     prop_oneof![4 => prop::sample::select(known), 1 => ".{0,12}", 1 => "[0-9]{1,20}-[0-9]{1,20}"]
@@ -70,29 +57,17 @@ fn value(ids: &[String]) -> impl Strategy<Value = Value> + use<> {
     leaf.prop_recursive(3, 12, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(Value::from))
 }
 
-fn body(ids: &[String]) -> impl Strategy<Value = Option<Value>> + use<> {
-    let keys =
-        ["state", "source", "destination", "since", "until", "q", "left_out", "dry_run", "rate"];
-    let keys =
-        [&keys[..], &["contains", "type", "stage", "attempts_min", "may_repeat", "imported"]]
-            .concat();
-    let keys = [&keys[..], &OF_BODIES[..]].concat();
-    let member = (prop::sample::select(keys), value(ids));
-    let object = prop::collection::vec(member, 0..5).prop_map(|members| {
-        let members = members.into_iter().map(|(key, value)| (key.to_owned(), value));
-        Value::Object(members.collect())
-    });
-    prop::option::of(prop_oneof![4 => object, 1 => value(ids)])
-}
-
 fn call(ids: &[String]) -> impl Strategy<Value = Call> + use<> {
     let parameters = prop::collection::vec((any::<prop::sample::Index>(), word(ids)), 0..4);
-    (any::<prop::sample::Index>(), word(ids), parameters, body(ids)).prop_map(
-        |(operation, word, parameters, body)| Call {
-            operation: operation.index(1000),
+    let members = prop::collection::vec((any::<prop::sample::Index>(), value(ids)), 0..5);
+    let body = prop::option::weighted(0.2, value(ids));
+    (word(ids), parameters, members, body, any::<bool>()).prop_map(
+        |(word, parameters, members, body, has_condition)| Call {
             word,
             parameters: parameters.into_iter().map(|(at, it)| (at.index(1000), it)).collect(),
+            members: members.into_iter().map(|(at, it)| (at.index(1000), it)).collect(),
             body,
+            has_condition,
         },
     )
 }
@@ -123,30 +98,89 @@ fn url_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"))
 }
 
+/// Returns a body with keys that the description names, and one that no body has; none where a route
+/// takes none.
+fn body(description: &Description, operation: &Operation, call: &Call) -> Option<Value> {
+    let schema = operation.description.pointer("/requestBody/content/application~1json/schema")?;
+    if let Some(body) = &call.body {
+        return Some(body.clone());
+    }
+    let described = description.resolve(schema)["properties"].as_object().unwrap();
+    let mut keys: Vec<&str> = described.keys().map(String::as_str).collect();
+    keys.push("x");
+    let members =
+        call.members.iter().map(|(at, value)| (keys[at % keys.len()].to_owned(), value.clone()));
+    Some(Value::Object(members.collect()))
+}
+
+/// Returns the least role with which the operation may be called at all.
+fn role_min(operation: &Operation) -> &str {
+    let of = |key: &str| operation.description[key].as_str();
+    of("x-role-dry-run").or_else(|| of("x-role")).unwrap()
+}
+
+/// What random calls are made of.
+struct RandomCalls {
+    scene: Scene,
+    description: Description,
+    ids: [String; 4],
+    runner: TestRunner,
+}
+
+impl RandomCalls {
+    async fn new() -> RandomCalls {
+        let scene = roles::scene().await;
+        let ids = scene.one_of_each().await;
+        let config = Config { failure_persistence: None, ..Config::default() };
+        let (description, runner) = (scene.description().await, TestRunner::new(config));
+        RandomCalls { scene, description, ids, runner }
+    }
+
+    /// Calls each operation with a token, some times, and checks that it is answered as described.
+    async fn make(&mut self, token: &str, operations: &[Operation], check: impl Fn(&str, &Answer)) {
+        let calls = call(&self.ids);
+        for operation in operations {
+            for _ in 0..CALLS {
+                let call = calls.new_tree(&mut self.runner).unwrap().current();
+                let address = address(operation, &call);
+                let body = body(&self.description, operation, &call);
+                let condition = call.has_condition.then_some("*");
+                let request = (operation.method.as_str(), address.as_str(), condition);
+                let answer = self.scene.call_if(token, request, body.as_ref()).await;
+
+                let status = answer.status.as_u16();
+                let what = format!("{} {address} {body:?}", operation.method);
+                assert!(status < 500 || status == 503, "{what}: {answer:?}");
+                let mismatches = self.description.mismatches(operation, status, &answer.body);
+                assert!(mismatches.is_empty(), "{what}: {mismatches:?}");
+                check(&what, &answer);
+            }
+        }
+    }
+}
+
 #[tokio::test]
-async fn random_calls_are_answered_as_described() {
-    let scene = Scene::new().await;
-    let ids = scene.one_of_each().await;
-    let description = scene.description().await;
-    let operations = description.operations();
-    let config = Config { failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
-    let calls = call(&ids);
+async fn random_calls_are_answered_as_described_and_change_what_the_role_may() {
+    for role in ROLES.into_iter().chain([EVERYTHING]) {
+        let mut calls = RandomCalls::new().await;
+        let token = if role == EVERYTHING { TOKEN.to_owned() } else { roles::token_of(role) };
+        let operations = calls.description.operations();
+        let (admitted, refused): (Vec<_>, Vec<_>) =
+            operations.into_iter().partition(|it| rank(role_min(it)) <= rank(role));
+        let before = calls.scene.kept_state();
 
-    for _ in 0..CALLS {
-        let call = calls.new_tree(&mut runner).unwrap().current();
-        let operation = &operations[call.operation % operations.len()];
-        let address = address(operation, &call);
-        let has_body = operation.description.get("requestBody").is_some();
-        let body = call.body.as_ref().filter(|_| has_body);
+        calls
+            .make(&token, &refused, |what, answer| {
+                assert_eq!(answer.status, 403, "{role}: {what}: {answer:?}");
+            })
+            .await;
+        let after = calls.scene.kept_state();
+        assert_eq!(before.differences(&after), [""; 0], "{role}, refused");
 
-        let condition = call.word.len().is_multiple_of(2).then_some("*");
-        let request = (operation.method.as_str(), address.as_str(), condition);
-        let answer = scene.call_if(TOKEN, request, body).await;
-
-        let status = answer.status.as_u16();
-        assert!(status < 500 || status == 503, "{operation:?} {address} {body:?}: {answer:?}");
-        let mismatches = description.mismatches(operation, status, &answer.body);
-        assert!(mismatches.is_empty(), "{address} {body:?}: {mismatches:?}");
+        calls.make(&token, &admitted, |_, _| {}).await;
+        if rank(role) <= rank("read") {
+            let after = calls.scene.kept_state();
+            assert_eq!(before.differences(&after), [""; 0], "{role} reads only");
+        }
     }
 }

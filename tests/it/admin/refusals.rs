@@ -37,7 +37,7 @@ impl Provocation<'_> {
         let path = self.path(self.held, "form");
         Some(match status {
             "400" => self.request(&format!("{path}?zz=1"), TOKEN),
-            "401" => self.request(&path, "not a token"),
+            "401" => self.request(&path, "a token that is not known"),
             "403" => self.request(&path, METRICS_TOKEN),
             "404" => self.missing().header(IF_MATCH, "*"),
             "405" => {
@@ -71,8 +71,9 @@ impl Provocation<'_> {
             }
             "413" => self.request(&path, TOKEN).body(vec![b' '; 12 * 1024 * 1024 + 1]),
             "415" => self.request(&path, TOKEN).header(CONTENT_TYPE, "text/plain").body("{}"),
-            // A body that takes half a minute, an unavailable store and a bug have tests of their own.
-            "408" | "500" | "503" => return None,
+            // A body that takes half a minute, too many wrong tokens, an unavailable store and a bug have
+            // tests of their own.
+            "408" | "429" | "500" | "503" => return None,
             _ => panic!("{status} is documented: provoke it here"),
         })
     }

@@ -157,3 +157,25 @@ async fn rejected_and_applied_reloads_are_counted() {
     until_async(async || count("applied").await > 0.5).await;
     until_async(async || is_in_use().await > 0.5).await;
 }
+
+#[tokio::test]
+async fn metrics_have_counters_and_gauges() {
+    let scene = Scene::new().await;
+    scene.one_of_each().await;
+    scene.call("POST", "/api/v1/destinations/default/pause", None).await;
+
+    let text = String::from_utf8(scene.call("GET", "/metrics", None).await.body).unwrap();
+
+    for line in [
+        r#"savio_relay_webhooks_total{source="form",status="202"} 4"#,
+        r#"savio_relay_events{source="form",state="dead"} 1"#,
+        r#"savio_relay_events{source="off",state="queued"} 0"#,
+        r#"savio_relay_oldest_queued_seconds{source="form"} 0"#,
+        r#"savio_relay_attempts_total{destination="default",outcome="refused"} 1"#,
+        r#"savio_relay_destination_paused{destination="default"} 1"#,
+        r#"savio_relay_secret_matched_total{source="form",secret="0"} 4"#,
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} in {text}");
+    }
+    assert!(text.contains("savio_relay_commit_seconds_count"), "{text}");
+}

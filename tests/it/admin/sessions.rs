@@ -426,6 +426,32 @@ async fn failed_logins_are_limited_and_successes_are_not() {
     assert_eq!(elsewhere, 200);
 }
 
+#[tokio::test]
+async fn short_tokens_in_a_header_are_limited_and_long_ones_are_not() {
+    let scene = scene().await;
+    let stats = async |token: &str| {
+        let call = Caller::bearer(token).request(&scene, "GET", "/api/v1/stats");
+        call.send().await.unwrap()
+    };
+    for _ in 0..20 {
+        assert_eq!(stats("a long token that is wrong").await.status(), 401);
+        assert_eq!(stats("").await.status(), 401);
+    }
+    let mut limited = None;
+    for number in 0..8 {
+        let failed = stats(&format!("hunter{number}")).await;
+        if failed.status() == 429 {
+            limited = Some(failed);
+            break;
+        }
+        assert_eq!(failed.status(), 401);
+    }
+    let limited = limited.expect("the sixth failure is too many");
+    assert!(limited.headers().contains_key("retry-after"));
+    assert_eq!(stats(TOKEN).await.status(), 200);
+    assert_eq!(stats("a long token that is wrong").await.status(), 401);
+}
+
 /// Returns the status of a right login from another address.
 async fn client_from(address: [u8; 4], scene: &Scene) -> u16 {
     let client = crate::support::relay::http_from(address.into());

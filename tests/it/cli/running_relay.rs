@@ -259,6 +259,8 @@ async fn edited_payload_is_sent_as_a_copy() {
     until(|| place.json(&["events", "show", copy])["state"] == "delivered").await;
     let event = place.json(&["events", "show", copy]);
     assert_eq!((&event["copy_of"], &event["payload"]["text"]), (&json!(id), &json!("It is quick")));
+    let (_, listed, _) = place.output(&["events", "list"]);
+    assert!(listed.contains(&format!("copy of {id}")), "{listed}");
     let audited = &place.json(&["audit", "--action", "copy"])["entries"][0];
     assert_eq!((&audited["via"], &audited["on"]), (&json!("cli"), &json!(format!("event {id}"))));
     std::fs::write(&file, "{ \"text\": }").unwrap();

@@ -8,7 +8,7 @@ use savio_relay::store::sqlite::Settings;
 use savio_relay::store::{
     Attempt, AuditFilter, CountFor, EmailAddress, Erasure, ErasureOutcome, ErasureRequest,
     EventFilter, HoldDecision, NewEvent, PageRequest, Progress, Recounted, ReplayId, ReplayRequest,
-    Store, Webhook, run_replay,
+    Store, Verified, Webhook, run_replay,
 };
 
 use crate::support::store::{
@@ -25,6 +25,8 @@ fn saying(words: &str, second: i64) -> Webhook {
     webhook.events[0].payload = 0..body.len();
     webhook.body = body;
     webhook.headers.insert("x-said".to_owned(), words.to_owned());
+    let header = Some(words.to_owned());
+    webhook.arrival.verified = Some(Verified { scheme: "token".to_owned(), header, secret: None });
     webhook
 }
 
@@ -223,16 +225,22 @@ async fn erased_event_is_not_replayed_and_search_texts_are_forgotten() {
     let erased = said(store, "quince", State::Dead).await;
     let other = said(store, "plum", State::Dead).await;
     let replay = async |text: &str, second: i64| {
-        let filter = EventFilter { text: Some(text.to_owned()), ..EventFilter::default() };
+        let text = Some(text.to_owned());
+        let filter = EventFilter { contains: text.clone(), text, ..EventFilter::default() };
         let id = ReplayId::new(at(second));
         let request = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(second) };
         store.start_replay(request, somebody()).await.unwrap();
         run_replay(store, id, |_| {}).await.unwrap().unwrap()
     };
     assert_eq!(replay(ADDRESS, 20).await.matched, 0);
-    assert!(found(&place.settings(), ADDRESS) > 0);
+    // In columns of their own.
+    assert!(found(&place.settings(), ADDRESS) > 1);
 
     erase(store, &[erased], None).await;
+    // An erased event says nothing, and keeps no other from being found.
+    let plum = EventFilter { contains: Some("PLUM".to_owned()), ..EventFilter::default() };
+    let listed = store.list(plum, PageRequest { limit: 9, after: None }).await.unwrap();
+    assert_eq!(listed.events.iter().map(|it| it.id).collect::<Vec<_>>(), [other]);
     let replayed = replay("", 30).await;
 
     assert_eq!((replayed.matched, replayed.replayed), (1, 1));
