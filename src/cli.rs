@@ -18,6 +18,7 @@ mod events;
 mod healthcheck;
 mod import;
 mod init;
+mod issues;
 mod line_input;
 mod local_listener;
 mod login_link;
@@ -93,6 +94,8 @@ enum Command {
     Events(events::Arguments),
     /// List what people did: pauses, replays, changed mappings and so on; kept for a year
     Audit(audit::Arguments),
+    /// List what you should know, such as dead events and rejected webhooks, and mute its alerts
+    Issues(issues::Arguments),
     /// List and replay events that could not be delivered
     Dead(events::DeadArguments),
     /// List, pause and resume sources, through the running relay
@@ -206,6 +209,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Import(arguments) => import::run(&arguments, environment),
         Command::Events(arguments) => events::run(arguments, environment),
         Command::Audit(arguments) => audit::run(&arguments, environment),
+        Command::Issues(arguments) => issues::run(arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Sources(arguments) => sources::run(arguments, environment),
         Command::Destinations(arguments) => destinations::run(arguments, environment),

@@ -4,6 +4,7 @@ mod admin;
 mod destinations;
 mod environment;
 mod known_keys;
+mod issues;
 mod logging;
 mod proxy_auth;
 mod store_url;
@@ -62,6 +63,7 @@ pub struct Config {
     /// Settings for all destinations; [`DestinationConfig::delivery`] adds those of one.
     pub delivery: delivery::Settings,
     pub log: logs::Settings,
+    pub issues: crate::issues::Settings,
     pub traces: TracesConfig,
 }
 
@@ -185,6 +187,7 @@ impl Config {
             destinations: destinations::defaults(environment),
             delivery: delivery::Settings::default(),
             log: logs::Settings::default(),
+            issues: crate::issues::Settings::default(),
             traces: TracesConfig::default(),
         }
     }
@@ -229,6 +232,9 @@ impl Config {
         }
         if let Some(section) = root.table("log", mistakes) {
             logging::take(&mut self.log, section, mistakes);
+        }
+        if let Some(section) = root.table("issues", mistakes) {
+            issues::take(&mut self.issues, section, mistakes);
         }
         if let Some(section) = root.table("traces", mistakes) {
             self.traces.take(section, environment, mistakes);

@@ -49,6 +49,8 @@ pub struct Delivery {
 pub struct DestinationStatus {
     pub paused_by: Option<PausedBy>,
     pub paused_since: Option<Timestamp>,
+    /// Since when it fails, if so often that only single requests are sent.
+    pub failing_since: Option<Timestamp>,
     /// Why no requests are sent at present; none if they are.
     pub waiting_for: Option<WaitingFor>,
     /// Reason of the last failure; none after a success.
@@ -146,6 +148,7 @@ impl Delivery {
         Ok(self.context.gate.read(|gate| DestinationStatus {
             paused_by: gate.paused_by(),
             paused_since: gate.pause().map(|pause| pause.since),
+            failing_since: gate.failing_since(),
             waiting_for,
             last_failure: gate.last_failure().map(str::to_owned),
         }))

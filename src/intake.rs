@@ -2,8 +2,10 @@
 
 mod access_log;
 mod admission;
+mod admitted;
 mod body;
 pub mod client_ip;
+pub mod activity;
 pub mod echo;
 pub mod events;
 pub mod handshake;
@@ -42,7 +44,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
 use serde_json::json;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,16 +52,17 @@ use tracing::error;
 
 use crate::clock;
 use crate::parse_memory::ParseMemory;
-use crate::store::{Arrival, Inbox, Verified, Webhook, WebhookOrigin};
+use crate::store::{Arrival, Inbox, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 use access_log::{AccessLog, AnsweredRequest};
+use activity::Activities;
 use admission::{Admission, Admitted};
+use admitted::{AdmittedRequest, AdmittedWebhook, RequestOutcome};
 use body::{BodyReader, Expected};
 use client_ip::Clients;
 use echo::{EchoKey, Echoes};
 use events::ExtractedEvents;
-use handshake::HandshakeResponse;
 use ignored_webhooks::IgnoredWebhooks;
 use payload::PayloadLimits;
 use readiness::{Readiness, not_ready_reasons, without_parameters};
@@ -68,7 +71,6 @@ use registry::{Registry, SourceStatus, Sources};
 use request::{BufferedRequest, TargetSource, is_used, origin, source_name};
 use response::{Acknowledgement, Rejection};
 pub use settings::Settings;
-use signature::VerifyError;
 use source::Source;
 pub use tested::{TestedContent, TestedWebhook};
 
@@ -76,6 +78,7 @@ pub use tested::{TestedContent, TestedWebhook};
 pub struct Intake {
     pub sources: Registry,
     pub rejected: Arc<RecentRejections>,
+    pub activities: Arc<Activities>,
     pub webhooks: Webhooks,
     /// Tests of the way to this relay.
     pub echoes: Echoes,
@@ -94,33 +97,6 @@ pub struct Intake {
     /// One permit for each blocking thread that may verify and decode at the same time.
     threads: Semaphore,
     parse_memory: Arc<ParseMemory>,
-}
-
-/// The result for a request whose body has arrived.
-enum RequestOutcome {
-    Handshake(HandshakeResponse),
-    Unauthenticated(VerifyError),
-    Events(ExtractedEvents, Verified),
-}
-
-/// What came of a request before anything was stored.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is moved once for each request; a box would cost an allocation"
-)]
-enum AdmittedRequest<'i> {
-    /// It carries nothing to store.
-    Answered(Acknowledgement),
-    Webhook(AdmittedWebhook<'i>),
-}
-
-/// A verified webhook with its events.
-struct AdmittedWebhook<'i> {
-    arrived: BufferedRequest,
-    extracted: ExtractedEvents,
-    verified: Verified,
-    /// Held until it is stored.
-    _permit: SemaphorePermit<'i>,
 }
 
 impl fmt::Debug for Intake {
@@ -159,6 +135,7 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Respons
     let client = intake.clients.address(&parts);
     let received = intake.receive(&parts, body, client).await;
     let request = AnsweredRequest { parts: &parts, began, client };
+    intake.activities.note(&request, &received);
     match received {
         Ok(acknowledgement) => {
             intake.access_log.accepted(&request, &acknowledgement);
@@ -207,11 +184,13 @@ impl Intake {
     ) -> Intake {
         let (webhooks, rejected) = (Webhooks::default(), Arc::<RecentRejections>::default());
         let (limits, public_url) = (settings.limits(), settings.public_url.clone());
+        let activities = Arc::<Activities>::default();
         Intake {
             sources: Registry::new(sources),
             clients: Clients::new(settings.trusted_proxies.clone()),
             admission: Admission::new(public_url, limits, webhooks.clone()),
             access_log: AccessLog::new(webhooks.clone(), Arc::clone(&rejected)),
+            activities,
             readiness: Readiness::default(),
             ignored: IgnoredWebhooks::default(),
             bodies: BodyReader::new(

@@ -21,6 +21,7 @@ pub mod delivery;
 pub mod mapping;
 pub mod savio;
 pub mod comparison;
+pub mod issues;
 
 mod draft;
 mod outgoing_webhook;

@@ -17,6 +17,7 @@ pub(crate) mod secrets;
 pub mod secrets_folder;
 pub mod served;
 pub mod settings;
+pub mod silence;
 pub mod setup;
 pub(crate) mod test_run;
 pub(crate) mod test_view;

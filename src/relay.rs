@@ -30,6 +30,7 @@ use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
+use crate::issues::{Board, Watch};
 use crate::listener::Listening;
 use crate::mapping_file::file::{MappingFile, Origin};
 use crate::mapping_file::secrets_folder::SecretsFolder;
@@ -39,7 +40,7 @@ use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
 use crate::store::{Sqlite, maintenance, sqlite};
 use crate::telemetry::metrics::{CertificateEnds, Counters, Metrics, Reloads};
 use crate::telemetry::traces::Traces;
-use crate::{admin, clock, intake, listener};
+use crate::{admin, clock, intake, issues, listener};
 use admin_token::StartTokens;
 use certificates::ServedCertificate;
 use deliveries::{Deliveries, Shared};
@@ -63,6 +64,7 @@ pub(crate) struct Relay {
     files: Arc<FilesInService>,
     secrets: Arc<SecretsInUse>,
     deliveries: Deliveries,
+    issues: Arc<Board>,
     reloads: Reloads,
     certificate_ends: CertificateEnds,
     traces: Traces,
@@ -101,9 +103,7 @@ impl Relay {
         let shared = Shared { traces: traces.clone(), mapper };
         let deliveries = Deliveries::new(&config, &store, &served.files, shared)?;
         run_deliveries(&deliveries, &mut tasks);
-        let replay_ordered = Arc::new(Notify::new());
-        let (wake, ended) = (Arc::clone(&replay_ordered), tasks.shutdown_started());
-        tasks.spawn(maintenance::run(store.clone(), config.retention, wake, ended));
+        let replay_ordered = maintain(&store, config.retention, &mut tasks);
 
         let secrets = Arc::new(secrets_in_use(&config, &served.files));
         let has_unnamed_proxy = config.has_unnamed_proxy();
@@ -127,6 +127,7 @@ impl Relay {
             files: Arc::new(FilesInService::new(served)),
             secrets,
             deliveries,
+            issues: Arc::default(),
             reloads: Reloads::default(),
             traces,
             tasks,
@@ -134,6 +135,7 @@ impl Relay {
         let kept = (config.secrets_folder, config.retention);
         let state = relay.admin_state(&config.destinations, kept, (replay_ordered, changes));
         relay.serve_admin(requests, state, config.listener);
+        relay.watch_issues(config.issues);
         relay.follow_certificates(certificates);
         relay.addresses.write(&relay.sources()).await;
         Ok(relay)
@@ -147,6 +149,20 @@ impl Relay {
     ) {
         let (router, closed) = (admin::router(Arc::new(state)), self.tasks.shutdown_started());
         self.tasks.spawn(listener::serve(requests, router, settings, closed));
+    }
+
+    fn watch_issues(&mut self, settings: issues::Settings) {
+        let parts = issues::Parts {
+            store: self.store.clone(),
+            intake: Arc::clone(&self.intake),
+            files: Arc::clone(&self.files),
+            destinations: self.deliveries.by_name(),
+            secrets: Arc::clone(&self.secrets),
+            reloads: self.reloads.clone(),
+            commits: self.store.commits.clone(),
+        };
+        let watch = Watch::new(parts, settings, Arc::clone(&self.issues));
+        self.tasks.spawn(watch.run(self.tasks.shutdown_started()));
     }
 
     fn follow_certificates(&mut self, served: Vec<ServedCertificate>) {
@@ -176,6 +192,7 @@ impl Relay {
             logins: Arc::clone(&self.logins),
             secrets: Arc::clone(&self.secrets),
             store: self.store.clone(),
+            issues: Arc::clone(&self.issues),
             intake: Arc::clone(&self.intake),
             files: Arc::clone(&self.files),
             changes,
@@ -382,6 +399,14 @@ impl Relay {
 async fn open_store(settings: sqlite::Settings) -> Result<Sqlite, RelayError> {
     let opened = spawn_blocking(move || Sqlite::open(&settings)).await;
     Ok(opened.expect("opening the store does not panic, and nothing cancels it")?)
+}
+
+/// Starts the maintenance of the store, and returns what wakes it.
+fn maintain(store: &Arc<Sqlite>, retention: Duration, tasks: &mut Tasks) -> Arc<Notify> {
+    let replay_ordered = Arc::new(Notify::new());
+    let (wake, ended) = (Arc::clone(&replay_ordered), tasks.shutdown_started());
+    tasks.spawn(maintenance::run(store.clone(), retention, wake, ended));
+    replay_ordered
 }
 
 fn run_deliveries(deliveries: &Deliveries, tasks: &mut Tasks) {

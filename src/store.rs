@@ -2,7 +2,9 @@
 //! there after any interruption.
 
 mod audit;
+mod cause;
 mod copy;
+mod dead_cause;
 mod email_address;
 mod erasure;
 mod error;
@@ -37,6 +39,7 @@ pub use audit::{
     Actor, AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, AuditVia, NewAuditEntry,
 };
 pub use copy::{CopyOutcome, CopyRequest};
+pub use dead_cause::DeadCause;
 pub use email_address::{EmailAddress, InvalidEmailAddress};
 pub use erasure::{Erasure, ErasureOutcome, ErasureRequest, Mentions};
 pub use error::{StoreError, UnavailableKind};
@@ -56,7 +59,7 @@ pub use mapping_version::{
     FoundVersion, InvalidVersionCursor, MappingHistory, MappingHistoryEntry, MappingText,
     MappingTexts, MappingVersion, VERSIONS_KEPT, VersionCursor,
 };
-pub use monitoring::{Balance, Monitoring, SeriesRequest};
+pub use monitoring::{Balance, HeldEvents, LiveSources, Monitoring, OverdueSource, SeriesRequest};
 pub use operations::{Operations, SESSIONS_MAX, SESSIONS_OF_ONE_MAX};
 pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{

@@ -10,6 +10,7 @@ pub(crate) mod drafts;
 pub(crate) mod echo_keys;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod issues;
 pub(crate) mod login_links;
 pub(crate) mod kept_test;
 pub(crate) mod mapping;
@@ -54,19 +55,8 @@ struct ApiDescription;
 
 /// Returns the routes below `/api/v1/` and their description.
 pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi) {
-    let (routes, mut description) = Routes::with_openapi(ApiDescription::openapi())
-        .routes(Role::Read, routes!(events::list))
-        .routes(Role::Read, routes!(events::counts))
-        .routes(Role::Read, routes!(events::show))
-        .routes(Role::Read, routes!(events::body))
-        .routes(Role::Read, routes!(explain::explain))
-        .routes(Role::Operate, routes!(events::release))
-        .routes(Role::Everything, routes!(events::erase))
-        .routes(Role::Operate, routes!(copies::copy))
-        .routes_with_dry_run(Role::Operate, routes!(replays::replay_one))
-        .routes_with_dry_run(Role::Operate, routes!(replays::replay))
-        .routes(Role::Read, routes!(replays::progress))
-        .routes(Role::Operate, routes!(replays::cancel))
+    let routes = event_routes(Routes::with_openapi(ApiDescription::openapi()));
+    let (routes, mut description) = routes
         .routes(Role::Read, routes!(sources::list))
         .routes(Role::Edit, routes!(new_source::add))
         .routes(Role::Read, routes!(source::show))
@@ -95,6 +85,8 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(series::series))
         .routes(Role::Read, routes!(about::about))
         .routes(Role::Read, routes!(audit::list))
+        .routes(Role::Read, routes!(issues::list))
+        .routes(Role::Operate, routes!(issues::mute))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))
         .routes(Role::Metrics, routes!(session::show))
@@ -104,6 +96,22 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .split_for_parts();
     add_security_schemes(&mut description);
     (routes, description)
+}
+
+fn event_routes(routes: Routes) -> Routes {
+    routes
+        .routes(Role::Read, routes!(events::list))
+        .routes(Role::Read, routes!(events::counts))
+        .routes(Role::Read, routes!(events::show))
+        .routes(Role::Read, routes!(events::body))
+        .routes(Role::Read, routes!(explain::explain))
+        .routes(Role::Operate, routes!(events::release))
+        .routes(Role::Everything, routes!(events::erase))
+        .routes(Role::Operate, routes!(copies::copy))
+        .routes_with_dry_run(Role::Operate, routes!(replays::replay_one))
+        .routes_with_dry_run(Role::Operate, routes!(replays::replay))
+        .routes(Role::Read, routes!(replays::progress))
+        .routes(Role::Operate, routes!(replays::cancel))
 }
 
 fn add_security_schemes(description: &mut utoipa::openapi::OpenApi) {

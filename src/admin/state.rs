@@ -20,6 +20,7 @@ use crate::delivery::waits::{Obstacles, waiting_for};
 use crate::delivery::{Delivery, MappingInService};
 use crate::event::{EventId, SourceName, WaitingFor};
 use crate::intake::Intake;
+use crate::issues::Board;
 use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::served::FilesInService;
 use crate::secret::SecretsInUse;
@@ -32,6 +33,7 @@ pub struct AdminState {
     /// The secrets that the relay uses, to be compared.
     pub secrets: Arc<SecretsInUse>,
     pub store: Arc<dyn Store>,
+    pub issues: Arc<Board>,
     pub intake: Arc<Intake>,
     /// Where secrets are kept that the API sets.
     pub secrets_folder: SecretsFolder,

@@ -262,6 +262,12 @@ impl Gate {
         self.breaker.is_some() || self.pause().is_some()
     }
 
+    /// Returns since when nothing could be sent, if the breaker is open.
+    pub fn failing_since(&self) -> Option<Timestamp> {
+        // The breaker waits anew after each try: the downtime is what goes on.
+        self.breaker.and_then(|_| self.downtime.since())
+    }
+
     /// Returns whether a probe that passes would end a pause by an answer.
     pub fn is_paused_by_answer(&self) -> bool {
         self.by_relay.as_ref().is_some_and(|pause| matches!(pause.ends, ResumeOn::Probe(_)))

@@ -16,6 +16,7 @@ use super::provider_key::{check_provider, has_sender, lacks_provider};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
 use super::sample_folder::SampleFolder;
 use super::secrets::{SecretLack, SecretLookup, SecretNote};
+use super::silence::Silence;
 use super::{sample, secrets};
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
@@ -52,6 +53,7 @@ pub struct MappingFile {
     destination: Option<SpannedText>,
     pub tests: Vec<MappingTest>,
     pub import: ImportRules,
+    pub silence: Silence,
     pub setup: SetupGuide,
     /// The tool's name as people write it.
     pub title: Option<String>,
@@ -78,6 +80,7 @@ struct ParsedFile {
     mapping: Mapping,
     tests: Vec<MappingTest>,
     import: ImportRules,
+    silence: Silence,
     /// Remaining budget of its regular expressions.
     patterns: Patterns,
 }
@@ -131,6 +134,7 @@ impl MappingFile {
             tests: parsed.tests,
             samples: SampleFolder::BesideFile,
             import: parsed.import,
+            silence: parsed.silence,
             setup: parsed.provider.setup,
             title: parsed.provider.title,
             secret_notes: secret_notes.unwrap_or_default(),
@@ -383,6 +387,7 @@ impl ParsedFile {
             mapping: Mapping::compile_within(file, answers, &patterns, mistakes),
             tests: sample::read(file, mistakes),
             import: import.unwrap_or_default(),
+            silence: Silence::read(file, mistakes),
             patterns,
         }
     }

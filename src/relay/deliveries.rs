@@ -75,6 +75,11 @@ impl Deliveries {
         self.by_destination.values()
     }
 
+    /// Returns the deliveries by the names of their destinations.
+    pub(super) fn by_name(&self) -> BTreeMap<String, Arc<Delivery>> {
+        self.by_destination.clone()
+    }
+
     /// Returns the handles of the destinations for the admin API.
     pub(super) fn admin_handles(
         &self,

@@ -294,7 +294,7 @@ impl Reloader {
         match &checked {
             Ok(_) => reloads.applied(clock::now()),
             Err(rejection) => {
-                reloads.rejected();
+                reloads.rejected(clock::now(), rejection.in_words());
                 rejection.log();
                 warn!("reload rejected, keeping the current mapping files: {rejection}");
             }

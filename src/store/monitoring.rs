@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::dead_cause::DeadCause;
 use super::error::StoreError;
 use super::filter::PageRequest;
 use super::flows::Flows;
@@ -45,6 +46,34 @@ pub trait Monitoring: Send + Sync {
         &self,
         since: HalfHour,
     ) -> Result<BTreeMap<SourceName, Vec<(HalfHour, u64)>>, StoreError>;
+
+    /// Returns the dead events by source and cause, those included that wait for their replay.
+    async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError>;
+
+    /// Returns, for each source that has any, the number of its dead events.
+    async fn dead_counts(&self) -> Result<Vec<(SourceName, u64)>, StoreError>;
+
+    /// Returns the held events of each source that has any.
+    async fn held_events(&self) -> Result<Vec<HeldEvents>, StoreError>;
+
+    /// Returns, for each of these sources that has any, the events that were queued before this time
+    /// and not tried since. Imported events and running replays do not count. The look at each source
+    /// is bounded.
+    async fn overdue(
+        &self,
+        sources: Vec<SourceName>,
+        queued_before: Timestamp,
+    ) -> Result<Vec<OverdueSource>, StoreError>;
+
+    /// Returns the half hours since this time in which the relay ran, oldest first.
+    async fn live_half_hours(&self, since: Timestamp) -> Result<Vec<LiveSources>, StoreError>;
+
+    /// Writes one as it is now, and deletes those from before `kept_since`.
+    async fn write_live_half_hour(
+        &self,
+        live: LiveSources,
+        kept_since: Timestamp,
+    ) -> Result<(), StoreError>;
 }
 
 /// Which flows, and how finely.
@@ -67,4 +96,33 @@ pub struct Balance {
     pub rejected: u64,
     /// Events that were received again in the half hour of that time and since.
     pub duplicates: u64,
+}
+
+/// The held events of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldEvents {
+    pub source: SourceName,
+    pub events: u64,
+    /// When the newest of them was received.
+    pub newest: Timestamp,
+}
+
+/// Events of a source whose first try is overdue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverdueSource {
+    pub source: SourceName,
+    pub events: u64,
+    /// Whether there may be more.
+    pub at_least: bool,
+    /// When the first of them was queued.
+    pub oldest: Timestamp,
+}
+
+/// A half hour in which the relay ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSources {
+    /// Its beginning.
+    pub at: Timestamp,
+    /// The sources that were live and not paused, with their webhooks.
+    pub webhooks: BTreeMap<SourceName, u64>,
 }

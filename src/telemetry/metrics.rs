@@ -6,6 +6,7 @@ mod reloads;
 mod secret_matches;
 mod text_format;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use prometheus_client::registry::Registry;
 use crate::event::Outcome;
 pub use certificate_ends::CertificateEnds;
 pub use process_usage::ProcessUsage;
-pub use reloads::Reloads;
+pub use reloads::{RefusedReload, Reloads};
 use secret_matches::SecretMatches;
 pub use text_format::TextFormat;
 
@@ -116,18 +117,36 @@ fn matched(source: &str, secret: usize) -> SecretLabels {
 
 /// Duration of commits.
 #[derive(Debug, Clone)]
-pub struct Commits(Histogram);
+pub struct Commits {
+    seconds: Histogram,
+    failed: Counter,
+    last_failure: Arc<Mutex<Option<(Timestamp, String)>>>,
+}
 
 impl Default for Commits {
     /// Buckets from half a millisecond to 8 seconds.
     fn default() -> Commits {
-        Commits(Histogram::new(exponential_buckets(0.0005, 2.0, 15)))
+        let seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 15));
+        Commits { seconds, failed: Counter::default(), last_failure: Arc::default() }
     }
 }
 
 impl Commits {
     pub fn took(&self, time: Duration) {
-        self.0.observe(time.as_secs_f64());
+        self.seconds.observe(time.as_secs_f64());
+    }
+
+    /// Counts a commit that failed.
+    pub fn failed(&self, now: Timestamp, reason: &str) {
+        self.failed.inc();
+        let mut last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((now, reason.to_owned()));
+    }
+
+    /// Returns the number of commits that failed, and when and why the last did.
+    pub fn failures(&self) -> (u64, Option<(Timestamp, String)>) {
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.failed.get(), last.clone())
     }
 }
 
@@ -222,6 +241,8 @@ impl DeadEvents {
 pub struct Gauges {
     /// Whether webhooks are refused because there are too many.
     pub at_limit: bool,
+    /// Number of open issues that are not muted, by kind.
+    pub open_issues: Vec<(&'static str, u64)>,
     /// Whether a webhook would be stored.
     pub store_ready: bool,
     /// Secrets and certificates whose files could not be used when they were read last, so that
@@ -256,6 +277,11 @@ pub struct SourceGauges {
 pub struct DestinationGauge {
     pub destination: String,
     pub paused: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -303,8 +329,9 @@ impl Metrics {
         registry.register("duplicates", "Events that were received again", duplicates);
         let secrets = "Valid signatures, by the position of the secret in the mapping file, from 0";
         registry.register("secret_matched", secrets, matched);
-        let Commits(seconds) = commits;
+        let Commits { seconds, failed, .. } = commits;
         registry.register("commit_seconds", "Duration of a commit to disk", seconds);
+        registry.register("commits_failed", "Commits to disk that failed", failed);
         let Attempts { left_out, outcomes, seconds } = attempts;
         let refused = "Fields that were omitted from requests because Savio rejected their values";
         registry.register("fields_left_out", refused, left_out);
@@ -350,6 +377,11 @@ impl Gauges {
             let of = DestinationLabel { destination: one.destination.clone() };
             set(&paused, &of, u64::from(one.paused));
         }
+        let open: Family<KindLabel, Gauge> = Family::default();
+        for (kind, issues) in &self.open_issues {
+            set(&open, &KindLabel { kind }, *issues);
+        }
+        registry.register("issues_open", "Open issues that are not muted, by kind", open);
         let at_limit: Gauge = Gauge::default();
         at_limit.set(i64::from(self.at_limit));
         let limit = "1 while webhooks are refused because there are too many, and shortly after";
@@ -411,7 +443,7 @@ mod tests {
         attempts.left_out("default", &["source_url".to_owned()]);
         attempts.took("default", Duration::from_millis(250));
         dead.record("form");
-        reloads.rejected();
+        reloads.rejected(Timestamp::UNIX_EPOCH, "form.toml:1:1: a mistake".to_owned());
         certificates.set("server", "2027-02-28T00:00:00Z".parse().unwrap());
 
         let text = Metrics::new(&counters).text(&Gauges::default(), TextFormat::Prometheus);

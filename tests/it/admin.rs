@@ -14,6 +14,7 @@ mod lists;
 mod proxied;
 mod drafts;
 mod providers;
+mod issues;
 mod kept_state;
 mod kept_test;
 mod mapping;

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::admin::error::ApiError;
 use crate::admin::state::AdminState;
 use crate::diagnostics::document::FILE_BYTES_MAX;
+use crate::issues::reconcile::counted;
 use crate::{clock, file};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,6 +22,8 @@ pub(crate) struct About {
     public_url: String,
     /// The relay's clock.
     now: Timestamp,
+    /// Number of open issues that are not muted.
+    open_issues: u64,
     /// Seconds for which an event is kept after it settled.
     retention_seconds: u64,
     /// Folder of the mapping files.
@@ -61,11 +64,12 @@ pub(crate) async fn about(State(admin): State<Arc<AdminState>>) -> Result<Json<A
     let places = [mappings, secrets].map(|folder| folder.join("new"));
     let checked = spawn_blocking(move || places.map(|path| file::check_replaceable(&path).err()));
     let [mappings, secrets] = checked.await.map_err(|_| ApiError::Internal)?;
-    let limits = admin.intake.limits();
+    let (limits, now) = (admin.intake.limits(), clock::now());
     Ok(Json(About {
         version: env!("CARGO_PKG_VERSION"),
         public_url: admin.url.clone(),
-        now: clock::now(),
+        now,
+        open_issues: counted(&admin.issues.current(), now).values().sum(),
         retention_seconds: admin.retention.as_secs(),
         mappings_folder,
         mappings_writable: mappings.is_none(),

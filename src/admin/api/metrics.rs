@@ -15,6 +15,7 @@ use crate::clock;
 use crate::event::{SourceName, State};
 use crate::intake::registry::SourceStatus;
 use crate::intake::response::REJECTIONS;
+use crate::issues::reconcile::counted;
 use crate::store::DiskSpace;
 use crate::telemetry::metrics::{
     Counters, DestinationGauge, DiskGauges, Gauges, ProcessUsage, SourceGauges, TextFormat,
@@ -37,6 +38,10 @@ pub(crate) async fn metrics(
     let disk = admin.store.disk_space().ok();
     let gauges = Gauges {
         at_limit: admin.intake.is_at_limit(),
+        open_issues: counted(&admin.issues.current(), clock::now())
+            .into_iter()
+            .map(|(kind, issues)| (kind.as_str(), issues))
+            .collect(),
         store_ready: admin.store.ready().await.is_ok(),
         kept_secrets: admin.secrets.kept().len(),
         sources: sources(&admin).await?,

@@ -42,6 +42,11 @@ impl Downtime {
         }
     }
 
+    /// Returns when the last span began.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.0.last().map(|span| span.from)
+    }
+
     /// Returns whether the last span begins in the future because the clock was set back.
     pub(super) fn begins_after(&self, now: Timestamp) -> bool {
         self.0.last().is_some_and(|span| span.from > now)

@@ -216,12 +216,34 @@ impl fmt::Display for ReloadError {
     }
 }
 
+impl ReloadError {
+    /// Returns the first mistake with its place, and how many there are.
+    pub(super) fn in_words(&self) -> String {
+        let ReloadError::Mistaken(read) = self else { return self.to_string() };
+        let errors = || {
+            let of = |(document, mistakes): &'_ (Document, Diagnostics)| {
+                let errors = mistakes.iter().filter(|mistake| mistake.is_error());
+                errors.map(|mistake| placed(document, mistake)).collect::<Vec<_>>()
+            };
+            read.iter().flat_map(of)
+        };
+        match (errors().next(), errors().count()) {
+            (Some(first), 1) => first,
+            (Some(first), count) => format!("{first} (the first of {count} mistakes)"),
+            (None, _) => self.to_string(),
+        }
+    }
+}
+
+fn placed(document: &Document, mistake: &Diagnostic) -> String {
+    let (line, column) = mistake.line_and_column(document);
+    format!("{}:{line}:{column}: {}", document.name, mistake.message)
+}
+
 /// Logs one line for each mistake, instead of the underlined text of a terminal.
 pub(crate) fn log_mistakes(document: &Document, mistakes: &[Diagnostic]) {
     for mistake in mistakes {
-        let (line, column) = mistake.line_and_column(document);
-        let place = format!("{}:{line}:{column}", document.name);
         let help = mistake.help.as_deref();
-        warn!(help, "{place}: {}", mistake.message);
+        warn!(help, "{}", placed(document, mistake));
     }
 }

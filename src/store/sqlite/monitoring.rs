@@ -1,8 +1,11 @@
-//! `Monitoring` for SQLite: issues, and what is counted by half hours.
+//! `Monitoring` for SQLite: issues and what they are found by, and what is counted by half hours.
 
 mod balances;
+mod dead_causes;
 mod half_hours;
 pub(super) mod issues;
+mod live_half_hours;
+mod overdue;
 
 use std::collections::BTreeMap;
 
@@ -12,13 +15,17 @@ use rusqlite::Connection;
 
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
+use super::engine::transaction::Transaction;
 use crate::event::SourceName;
+use crate::store::dead_cause::DeadCause;
 use crate::store::error::StoreError;
 use crate::store::filter::PageRequest;
 use crate::store::flows::Flows;
 use crate::store::half_hour::HalfHour;
 use crate::store::issue::{Issue, IssueFilter, IssueId, IssuePage, MuteOutcome, MuteRequest};
-use crate::store::monitoring::{Balance, Monitoring, SeriesRequest};
+use crate::store::monitoring::{
+    Balance, HeldEvents, LiveSources, Monitoring, OverdueSource, SeriesRequest,
+};
 use balances::BalanceReader;
 use half_hours::SeriesReader;
 
@@ -87,5 +94,49 @@ impl Monitoring for Sqlite {
     ) -> Result<BTreeMap<SourceName, Vec<(HalfHour, u64)>>, StoreError> {
         let read = move |connection: &Connection| half_hours::webhooks(connection, since);
         self.readers.read(Purpose::Lookup, read).await
+    }
+
+    async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, |connection| Ok(dead_causes::by_cause(connection)?))
+            .await
+    }
+
+    async fn dead_counts(&self) -> Result<Vec<(SourceName, u64)>, StoreError> {
+        self.readers.read(Purpose::Lookup, |connection| Ok(dead_causes::counts(connection)?)).await
+    }
+
+    async fn held_events(&self) -> Result<Vec<HeldEvents>, StoreError> {
+        self.readers.read(Purpose::Lookup, |connection| Ok(overdue::held(connection)?)).await
+    }
+
+    async fn overdue(
+        &self,
+        sources: Vec<SourceName>,
+        queued_before: Timestamp,
+    ) -> Result<Vec<OverdueSource>, StoreError> {
+        let look = move |connection: &Connection| {
+            Ok(overdue::overdue(connection, &sources, queued_before)?)
+        };
+        self.readers.read(Purpose::Lookup, look).await
+    }
+
+    async fn live_half_hours(&self, since: Timestamp) -> Result<Vec<LiveSources>, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| Ok(live_half_hours::since(connection, since)?))
+            .await
+    }
+
+    async fn write_live_half_hour(
+        &self,
+        live: LiveSources,
+        kept_since: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.damage.check()?;
+        self.reserve.admit(0, 0)?;
+        let write = move |transaction: &Transaction<'_>| {
+            Ok(live_half_hours::write(transaction, &live, kept_since)?)
+        };
+        self.writer.write(write).await
     }
 }

@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-pub(super) const ROUTES: [(&str, &str, &str); 46] = [
+pub(super) const ROUTES: [(&str, &str, &str); 48] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
@@ -47,6 +47,8 @@ pub(super) const ROUTES: [(&str, &str, &str); 46] = [
     ("GET", "/api/v1/stats", "read"),
     ("GET", "/api/v1/series", "read"),
     ("GET", "/api/v1/audit", "read"),
+    ("GET", "/api/v1/issues", "read"),
+    ("POST", "/api/v1/issues/{id}/mute", "operate"),
     ("POST", "/api/v1/secrets/compare", "everything"),
     ("POST", "/api/v1/echo-keys", "operate"),
     ("GET", "/api/v1/session", "metrics"),

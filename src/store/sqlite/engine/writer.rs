@@ -17,6 +17,7 @@ use super::files::LogState;
 use super::open_error::OpenError;
 use super::readers::Readers;
 use super::transaction::Transaction;
+use crate::clock;
 use crate::store::error::{StoreError, UnavailableKind};
 use crate::telemetry::metrics::Commits;
 
@@ -198,6 +199,9 @@ impl WriterThread {
                 self.reopen_after(&failure);
                 let error = StoreError::from(failure);
                 self.log_failure(&error);
+                if writes {
+                    self.commits.failed(clock::now(), &error.to_string());
+                }
                 for command in batch.drain(..) {
                     command.answer(Err(error.clone()));
                 }

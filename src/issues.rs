@@ -1,0 +1,15 @@
+//! Issues: finds out what a person should know, opens it once, counts while it lasts, and closes it
+//! by itself.
+
+mod board;
+mod condition;
+pub mod kinds;
+mod parts;
+pub mod reconcile;
+mod traffic;
+mod watch;
+
+pub use board::{Board, Issues};
+pub use condition::{Condition, Finding, KnownFinding, Measure};
+pub use parts::Parts;
+pub use watch::{Settings, Watch};

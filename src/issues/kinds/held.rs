@@ -1,0 +1,29 @@
+//! Events of which nobody knows whether a request arrived, and which wait for a person.
+
+use crate::issues::condition::{Condition, Finding, Measure};
+use crate::store::{HeldEvents, IssuePlace, IssueWords};
+
+pub fn judge(held: &[HeldEvents]) -> Finding {
+    let waiting = held.iter().filter(|it| it.events > 0);
+    let condition = |HeldEvents { source, events, newest }: &HeldEvents| {
+        Condition {
+        key: source.to_string(),
+        place: IssuePlace { source: Some(source.clone()), ..IssuePlace::default() },
+        words: IssueWords {
+            text: match events {
+                1 => format!("1 event from {source} waits for your decision."),
+                _ => format!("{events} events from {source} wait for your decision."),
+            },
+            reason: Some("They were sent, and Savio didn't respond.".to_owned()),
+            hint: None,
+            advice: "Look in Savio whether they arrived. Then release each: as arrived, or to be sent again."
+                .to_owned(),
+        },
+        count: *events,
+        unit: "events",
+        measure: Measure::Total,
+        last_at: *newest,
+    }
+    };
+    Finding::holds(waiting.map(condition).collect())
+}

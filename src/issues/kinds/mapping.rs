@@ -1,0 +1,26 @@
+//! A changed mapping file that was not taken.
+
+use crate::issues::condition::{Condition, Finding, Measure};
+use crate::store::{IssuePlace, IssueWords};
+use crate::telemetry::metrics::RefusedReload;
+
+/// `refused` is none if the files that were read last are in service.
+pub fn judge(refused: Option<&RefusedReload>) -> Finding {
+    let condition = |RefusedReload { at, reason, count }: &RefusedReload| Condition {
+        key: String::new(),
+        place: IssuePlace::default(),
+        words: IssueWords {
+            text: "A changed mapping file isn't used; the files from before are.".to_owned(),
+            reason: Some(reason.clone()),
+            hint: None,
+            advice:
+                "Fix what it names, or take the change back. `savio-relay check` shows all of it."
+                    .to_owned(),
+        },
+        count: *count,
+        unit: "changes",
+        measure: Measure::Total,
+        last_at: *at,
+    };
+    Finding::holds(refused.map(condition).into_iter().collect())
+}

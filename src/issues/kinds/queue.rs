@@ -1,0 +1,71 @@
+//! Events whose first try is overdue.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::words::rough;
+use crate::event::{DEFAULT_DESTINATION, SourceName};
+use crate::issues::condition::{Condition, Finding, KnownFinding, Measure};
+use crate::store::{IssuePlace, IssueWords};
+
+/// The overdue events of a destination: queued for longer than `issues.queue_age`, and not tried since.
+/// Imports, paused sources and running replays do not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverdueEvents {
+    pub destination: String,
+    pub sources: BTreeSet<SourceName>,
+    pub events: u64,
+    /// Whether there may be more of them.
+    pub at_least: bool,
+    pub oldest: Timestamp,
+}
+
+/// `paused` are the destinations of which an issue says that nothing is sent there, or that are paused
+/// by a person: that events wait for them is no news.
+pub fn judge(overdue: &[OverdueEvents], paused: &BTreeSet<String>, now: Timestamp) -> Finding {
+    let mut known = KnownFinding::default();
+    for one in overdue.iter().filter(|it| it.events > 0) {
+        if paused.contains(&one.destination) {
+            let outcome = "Nothing is sent there at present, which is an issue of its own.";
+            known.outcomes.insert(one.destination.clone(), outcome.to_owned());
+        } else {
+            known.holds.push(condition(one, now));
+        }
+    }
+    Finding::Known(known)
+}
+
+fn condition(overdue: &OverdueEvents, now: Timestamp) -> Condition {
+    let OverdueEvents { destination, sources, events, at_least, oldest } = overdue;
+    let to = match destination.as_str() {
+        DEFAULT_DESTINATION => String::new(),
+        name => format!(" to {name}"),
+    };
+    let number = if *at_least { format!("More than {events}") } else { events.to_string() };
+    let noun = if *events == 1 { "event waits" } else { "events wait" };
+    let age = rough(now.duration_since(*oldest));
+    let source = match sources.len() {
+        1 => sources.first().cloned(),
+        _ => None,
+    };
+    Condition {
+        key: destination.clone(),
+        place: IssuePlace {
+            destination: Some(destination.clone()),
+            source,
+            ..IssuePlace::default()
+        },
+        words: IssueWords {
+            text: format!("{number} {noun} for the first delivery{to}, the oldest for {age}."),
+            reason: None,
+            hint: None,
+            advice: "See whether `rate` and `max_in_flight` of the destination allow more, and whether Savio is slow."
+                .to_owned(),
+        },
+        count: *events,
+        unit: "events",
+        measure: Measure::Level,
+        last_at: now,
+    }
+}

@@ -1,0 +1,35 @@
+//! Secrets whose files cannot be read, so that an earlier value counts.
+
+use jiff::Timestamp;
+
+use crate::issues::condition::{Condition, Finding, Measure};
+use crate::secret::KeptSecret;
+use crate::store::{IssuePlace, IssueWords};
+
+pub fn judge(kept: &[KeptSecret], now: Timestamp) -> Finding {
+    let condition = |KeptSecret { purpose, reference, reason }: &KeptSecret| {
+        let named = |kind| purpose.strip_prefix(kind).map(str::to_owned);
+        let source = named("source ").and_then(|name| name.parse().ok());
+        Condition {
+            key: format!("{purpose} {reference}"),
+            place: IssuePlace {
+                source,
+                destination: named("destination "),
+                ..IssuePlace::default()
+            },
+            words: IssueWords {
+                text: format!("The relay can't read the secret of {purpose}."),
+                reason: Some(format!("{reference}: {reason}")),
+                hint: None,
+                advice: "The value from before still counts; a restart would end that. Let the relay's user \
+                         read the file, or set the secret again."
+                    .to_owned(),
+            },
+            count: 1,
+            unit: "files",
+            measure: Measure::Total,
+            last_at: now,
+        }
+    };
+    Finding::holds(kept.iter().map(condition).collect())
+}
