@@ -258,7 +258,8 @@ fn add_history(
         INSERT INTO sessions (digest, via, name, bound, made_at, ends_at)
             SELECT randomblob(32), 'proxy', 'person-' || number, randomblob(32), unixepoch() * 1000000,
                 (unixepoch() + 36000) * 1000000 FROM session;
-        INSERT INTO replays (id, ids, up_to, every, begun_at, ended) VALUES (x'{replay}', '[]', 1, 0, unixepoch() * 1000000, 1);
+        INSERT INTO replays (id, ids, up_to, every, begun_at, ended)
+            VALUES (x'{replay}', '[]', 1, 0, unixepoch() * 1000000, 1);
         COMMIT;"#
     ))?;
     Ok(())

@@ -54,7 +54,8 @@ pub(crate) async fn post(
     during: Duration,
     numbers: &Numbers,
 ) -> Result<Posted, Failed> {
-    let (address, sender) = (process.address, Arc::new(Sender::new(&process.prefix)));
+    let (address, sender) =
+        (process.address, Arc::new(Sender::new(&process.prefix, process.varies)));
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..connections {

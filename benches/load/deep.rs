@@ -34,7 +34,7 @@ pub(crate) async fn measure(plan: &Plan, workshop: &Workshop, sink: &Sink) -> Re
 
     let relay = workshop.relay(bench.path(), None, plan.in_flight)?;
     let mut request = Vec::new();
-    Sender::new(HOOKS).write(&mut request, numbers().take(1));
+    Sender::new(HOOKS, false).write(&mut request, numbers().take(1));
     let start = relay.first_answer(&request).await?;
     sleep(SETTLING).await;
     let idle_mib = relay.resident_mib()?;

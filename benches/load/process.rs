@@ -139,6 +139,8 @@ pub(crate) struct Process {
     pub(crate) address: SocketAddr,
     /// What comes before a source's name in its paths.
     pub(crate) prefix: String,
+    /// Whether it gets bodies of different lengths.
+    pub(crate) varies: bool,
     started: Instant,
 }
 
@@ -149,7 +151,7 @@ impl Process {
         command.current_dir(bench).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let started = Instant::now();
         let prefix = webhook::HOOKS.to_owned();
-        Ok(Process { child: command.spawn()?, address, prefix, started })
+        Ok(Process { child: command.spawn()?, address, prefix, varies: false, started })
     }
 
     /// How long after its start this request was first answered 2xx.

@@ -144,7 +144,7 @@ pub(crate) fn numbers() -> Numbers {
 async fn warm_up(process: &Process, numbers: &Numbers) -> Result<Vec<u64>, Failed> {
     let mut request = Vec::new();
     let first = numbers.take(1);
-    Sender::new(&process.prefix).write(&mut request, first);
+    Sender::new(&process.prefix, process.varies).write(&mut request, first);
     process.first_answer(&request).await?;
     let mut accepted = post(process, 4, WARM_UP, numbers).await?.accepted;
     accepted.push(first);

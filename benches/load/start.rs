@@ -53,7 +53,7 @@ pub(crate) async fn answered(relay: &Process) -> Result<Duration, Failed> {
 
 fn webhook() -> Vec<u8> {
     let mut request = Vec::new();
-    Sender::new(HOOKS).write(&mut request, numbers().take(1));
+    Sender::new(HOOKS, false).write(&mut request, numbers().take(1));
     request
 }
 

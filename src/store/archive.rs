@@ -134,7 +134,7 @@ pub trait Archive: Send + Sync {
 /// What a count is for, which decides for how long it looks at events one by one where no index answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountFor {
-    /// Something to see: some 30 ms.
+    /// Something to see: some 25 ms.
     Display,
     /// A decision about all that match: a second.
     Replay,

@@ -47,7 +47,7 @@ pub struct MappingHistoryEntry {
     pub version: MappingVersion,
     /// Number of events that were mapped by it last.
     pub events: u64,
-    /// Whether there may be more: the count stops at 10,000.
+    /// Whether there may be more: the count stops at 5,000.
     pub at_least: bool,
     /// Whether no other text of the source went into service after it.
     pub is_newest: bool,

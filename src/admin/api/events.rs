@@ -94,7 +94,7 @@ fn with_after(uri: &Uri, after: &str) -> String {
 pub(crate) struct EventCounts {
     events: StateCounts,
     /// True if there may be more: counting stops at 10,000 events of a state, and where events are
-    /// compared one by one, at 10,000 in all or after 30 ms; a search of texts after a second.
+    /// compared one by one, at 10,000 in all or after 25 ms; a search of texts after a second.
     at_least: bool,
 }
 

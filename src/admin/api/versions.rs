@@ -47,7 +47,7 @@ pub(crate) struct VersionView {
     pub(crate) since: Timestamp,
     /// Number of events that were mapped by it last.
     pub(crate) events: u64,
-    /// True if there may be more: the count stops at 10,000.
+    /// True if there may be more: the count stops at 5,000.
     pub(crate) at_least: bool,
     /// True for the one by which events are mapped at present.
     pub(crate) in_service: bool,

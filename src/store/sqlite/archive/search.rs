@@ -22,7 +22,7 @@ pub(super) const SCANNED_MAX: usize = 20_000;
 
 /// Longest time of a list or a count that is not a text search.
 // Conditions that no index answers are looked up event by event, at 2 to 10 µs each.
-const LOOKUP_TIME_MAX: Duration = Duration::from_millis(30);
+const LOOKUP_TIME_MAX: Duration = Duration::from_millis(25);
 
 /// Number of events up to which those that an index names are looked up one by one.
 // They are sorted for each page, which takes some 15 ms. Of more, the next page is near in the list
