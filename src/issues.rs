@@ -10,6 +10,6 @@ mod traffic;
 mod watch;
 
 pub use board::{Board, Issues};
-pub use condition::{Condition, Finding, KnownFinding, Measure};
+pub use condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 pub use parts::Parts;
-pub use watch::{Settings, Watch};
+pub use watch::{IssueWatch, Settings};

@@ -30,7 +30,7 @@ use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
-use crate::issues::{Board, Watch};
+use crate::issues::{Board, IssueWatch};
 use crate::listener::Listening;
 use crate::mapping_file::file::{MappingFile, Origin};
 use crate::mapping_file::secrets_folder::SecretsFolder;
@@ -161,7 +161,7 @@ impl Relay {
             reloads: self.reloads.clone(),
             commits: self.store.commits.clone(),
         };
-        let watch = Watch::new(parts, settings, Arc::clone(&self.issues));
+        let watch = IssueWatch::new(parts, settings, Arc::clone(&self.issues));
         self.tasks.spawn(watch.run(self.tasks.shutdown_started()));
     }
 

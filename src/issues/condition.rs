@@ -8,7 +8,7 @@ use crate::store::{IssuePlace, IssueWords};
 
 /// Something that is wrong now, of which an issue tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
+pub struct IssueCondition {
     /// Tells the conditions of a kind apart, over restarts.
     pub key: String,
     pub place: IssuePlace,
@@ -31,7 +31,7 @@ pub enum Measure {
 
 /// What the rule of a kind finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum RuleFinding {
     /// Nothing is known, as before the store was read: no issue opens, and none closes.
     Unknown,
     Known(KnownFinding),
@@ -40,16 +40,16 @@ pub enum Finding {
 /// All conditions of a kind that hold, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KnownFinding {
-    pub holds: Vec<Condition>,
+    pub holds: Vec<IssueCondition>,
     /// Keys of which it is not known whether they hold: their issues stay as they are.
     pub unknown: BTreeSet<String>,
     /// How an issue ended, by its key, where it is not the usual end of the kind.
     pub outcomes: BTreeMap<String, String>,
 }
 
-impl Finding {
+impl RuleFinding {
     /// These hold, and no other.
-    pub fn holds(holds: Vec<Condition>) -> Finding {
-        Finding::Known(KnownFinding { holds, ..KnownFinding::default() })
+    pub fn holds(holds: Vec<IssueCondition>) -> RuleFinding {
+        RuleFinding::Known(KnownFinding { holds, ..KnownFinding::default() })
     }
 }

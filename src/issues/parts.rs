@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::kinds::paused::{DestinationGate, GateState};
+use super::kinds::paused::{DestinationGate, GateCondition};
 use super::kinds::queue::OverdueEvents;
 use super::kinds::rejected::RefusedSource;
 use super::kinds::storage::StorageState;
@@ -67,10 +67,10 @@ impl Parts {
                         all.closed.insert(name.clone());
                     }
                     Some(match (status.paused_by, status.failing_since) {
-                        (Some(PausedBy::Answer), _) => GateState::Paused { since, reason },
-                        (Some(PausedBy::Token), _) => GateState::NoToken { since, reason },
-                        (None, Some(since)) => GateState::Failing { since, reason },
-                        (Some(PausedBy::Person), _) | (None, None) => GateState::Works,
+                        (Some(PausedBy::Answer), _) => GateCondition::Paused { since, reason },
+                        (Some(PausedBy::Token), _) => GateCondition::NoToken { since, reason },
+                        (None, Some(since)) => GateCondition::Failing { since, reason },
+                        (Some(PausedBy::Person), _) | (None, None) => GateCondition::Works,
                     })
                 }
                 Err(error) => {
@@ -80,7 +80,7 @@ impl Parts {
             };
             let sources = delivery.sources();
             let waiting = match gate {
-                Some(GateState::Works) | None => 0,
+                Some(GateCondition::Works) | None => 0,
                 Some(_) => self.store.count_queued(sources).await.unwrap_or(0),
             };
             all.gates.push(DestinationGate { name: name.clone(), gate, waiting });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::condition::{Condition, Finding, KnownFinding, Measure};
+use super::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{Issue, IssueId, IssueKind, IssueStep, OPEN_ISSUES_MAX, STEPS_MAX};
 
 /// Time after its end in which an issue continues instead of a new one that opens.
@@ -16,13 +16,13 @@ const STEP_SECONDS: i64 = 30 * 60;
 
 /// A change of an issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct IssueChange {
     pub issue: Issue,
-    pub kind: ChangeKind,
+    pub kind: IssueChangeKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
+pub enum IssueChangeKind {
     Opened,
     /// It was closed less than an hour ago, and goes on.
     Reopened,
@@ -34,20 +34,20 @@ pub enum ChangeKind {
 /// were closed within the last hour.
 pub fn reconcile(
     recent: &[Issue],
-    findings: &[(IssueKind, Finding)],
+    findings: &[(IssueKind, RuleFinding)],
     now: Timestamp,
-) -> Vec<Change> {
+) -> Vec<IssueChange> {
     let mut changes = Vec::new();
     let mut open = recent.iter().filter(|issue| issue.is_open()).count();
     for (kind, finding) in findings {
-        let Finding::Known(known) = finding else { continue };
+        let RuleFinding::Known(known) = finding else { continue };
         let own: Vec<&Issue> = recent.iter().filter(|issue| issue.kind == *kind).collect();
         let ended = ended(&own, known, now);
         open = open.saturating_sub(ended.len());
         changes.extend(ended);
         for condition in &known.holds {
             let change = follow(*kind, condition, &own, now);
-            let is_new = change.as_ref().is_some_and(|it| it.kind != ChangeKind::Updated);
+            let is_new = change.as_ref().is_some_and(|it| it.kind != IssueChangeKind::Updated);
             // A bound for whatever a rule has no bound of its own for.
             if is_new && open >= OPEN_ISSUES_MAX {
                 continue;
@@ -59,7 +59,7 @@ pub fn reconcile(
     changes
 }
 
-fn ended(own: &[&Issue], known: &KnownFinding, now: Timestamp) -> Vec<Change> {
+fn ended(own: &[&Issue], known: &KnownFinding, now: Timestamp) -> Vec<IssueChange> {
     let lasts = |issue: &&&Issue| {
         known.unknown.contains(&issue.key) || known.holds.iter().any(|it| it.key == issue.key)
     };
@@ -68,22 +68,22 @@ fn ended(own: &[&Issue], known: &KnownFinding, now: Timestamp) -> Vec<Change> {
         let usual = || usual_outcome(issue.kind).to_owned();
         let outcome = Some(known.outcomes.get(&issue.key).cloned().unwrap_or_else(usual));
         let issue = Issue { closed_at: Some(now), outcome, ..Issue::clone(issue) };
-        Change { issue, kind: ChangeKind::Closed }
+        IssueChange { issue, kind: IssueChangeKind::Closed }
     })
     .collect()
 }
 
 fn follow(
     kind: IssueKind,
-    condition: &Condition,
+    condition: &IssueCondition,
     own: &[&Issue],
     now: Timestamp,
-) -> Option<Change> {
+) -> Option<IssueChange> {
     let of_key = || own.iter().filter(|issue| issue.key == condition.key);
     if let Some(issue) = of_key().find(|issue| issue.is_open()) {
         let updated = updated(issue, condition, now);
         return (updated != **issue)
-            .then_some(Change { issue: updated, kind: ChangeKind::Updated });
+            .then_some(IssueChange { issue: updated, kind: IssueChangeKind::Updated });
     }
     let goes_on = |issue: &&&Issue| {
         // Also if the clock was set back since.
@@ -94,13 +94,13 @@ fn follow(
         Some(issue) => {
             let issue = Issue { closed_at: None, outcome: None, ..Issue::clone(issue) };
             let issue = updated(&issue, condition, now);
-            Change { issue, kind: ChangeKind::Reopened }
+            IssueChange { issue, kind: IssueChangeKind::Reopened }
         }
-        None => Change { issue: opened(kind, condition, now), kind: ChangeKind::Opened },
+        None => IssueChange { issue: opened(kind, condition, now), kind: IssueChangeKind::Opened },
     })
 }
 
-fn opened(kind: IssueKind, condition: &Condition, now: Timestamp) -> Issue {
+fn opened(kind: IssueKind, condition: &IssueCondition, now: Timestamp) -> Issue {
     let new = Issue {
         id: IssueId::new(now),
         kind,
@@ -119,7 +119,7 @@ fn opened(kind: IssueKind, condition: &Condition, now: Timestamp) -> Issue {
     updated(&new, condition, now)
 }
 
-fn updated(issue: &Issue, condition: &Condition, now: Timestamp) -> Issue {
+fn updated(issue: &Issue, condition: &IssueCondition, now: Timestamp) -> Issue {
     let mut issue = issue.clone();
     issue.words = condition.words.clone();
     issue.last_at = condition.last_at;
@@ -191,8 +191,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap()
     }
 
-    fn condition(key: &str, count: u64, last_at: Timestamp) -> Condition {
-        Condition {
+    fn condition(key: &str, count: u64, last_at: Timestamp) -> IssueCondition {
+        IssueCondition {
             key: key.to_owned(),
             place: IssuePlace::default(),
             words: IssueWords { text: format!("{count} events"), ..IssueWords::default() },
@@ -203,18 +203,18 @@ mod tests {
         }
     }
 
-    fn holds(conditions: Vec<Condition>) -> [(IssueKind, Finding); 1] {
-        [(IssueKind::Dead, Finding::holds(conditions))]
+    fn holds(conditions: Vec<IssueCondition>) -> [(IssueKind, RuleFinding); 1] {
+        [(IssueKind::Dead, RuleFinding::holds(conditions))]
     }
 
     /// Applies the changes, and returns what happened.
     fn step(
         issues: &mut Vec<Issue>,
-        findings: &[(IssueKind, Finding)],
+        findings: &[(IssueKind, RuleFinding)],
         now: Timestamp,
-    ) -> Vec<ChangeKind> {
+    ) -> Vec<IssueChangeKind> {
         let changes = reconcile(issues, findings, now);
-        for Change { issue, .. } in &changes {
+        for IssueChange { issue, .. } in &changes {
             issues.retain(|it| it.id != issue.id);
             issues.push(issue.clone());
         }
@@ -230,14 +230,14 @@ mod tests {
             (changes, issues.last().cloned())
         };
 
-        assert_eq!(step(Some(2), 0).0, [ChangeKind::Opened]);
+        assert_eq!(step(Some(2), 0).0, [IssueChangeKind::Opened]);
         let (changes, issue) = step(Some(5), 31);
-        assert_eq!(changes, [ChangeKind::Updated]);
+        assert_eq!(changes, [IssueChangeKind::Updated]);
         let issue = issue.unwrap();
         assert_eq!((issue.count, issue.last_at, issue.opened_at), (5, at(31), at(0)));
         let steps: Vec<u64> = issue.steps.iter().map(|step| step.count).collect();
         assert_eq!(steps, [2, 3]);
-        assert_eq!(step(None, 40).0, [ChangeKind::Closed]);
+        assert_eq!(step(None, 40).0, [IssueChangeKind::Closed]);
         assert_eq!(step(None, 41).0, []);
     }
 
@@ -246,7 +246,7 @@ mod tests {
         let mut issues = Vec::new();
         let finding = holds(vec![condition("a", 2, at(0))]);
 
-        assert_eq!(step(&mut issues, &finding, at(0)), [ChangeKind::Opened]);
+        assert_eq!(step(&mut issues, &finding, at(0)), [IssueChangeKind::Opened]);
         assert_eq!(step(&mut issues, &finding, at(60)), []);
     }
 
@@ -258,10 +258,10 @@ mod tests {
         let id = issues[0].id;
         step(&mut issues, &holds(Vec::new()), at(1));
 
-        assert_eq!(step(&mut issues, &bad, at(60)), [ChangeKind::Reopened]);
+        assert_eq!(step(&mut issues, &bad, at(60)), [IssueChangeKind::Reopened]);
         assert_eq!((issues[0].id, issues[0].closed_at, issues.len()), (id, None, 1));
         step(&mut issues, &holds(Vec::new()), at(61));
-        assert_eq!(step(&mut issues, &bad, at(121)), [ChangeKind::Opened]);
+        assert_eq!(step(&mut issues, &bad, at(121)), [IssueChangeKind::Opened]);
         assert_eq!(issues.len(), 2);
     }
 
@@ -271,10 +271,10 @@ mod tests {
         let both = holds(vec![condition("a", 2, at(0)), condition("b", 1, at(0))]);
         step(&mut issues, &both, at(0));
 
-        assert_eq!(step(&mut issues, &[(IssueKind::Dead, Finding::Unknown)], at(1)), []);
+        assert_eq!(step(&mut issues, &[(IssueKind::Dead, RuleFinding::Unknown)], at(1)), []);
         let known = KnownFinding { unknown: ["a".to_owned()].into(), ..KnownFinding::default() };
-        let finding = [(IssueKind::Dead, Finding::Known(known))];
-        assert_eq!(step(&mut issues, &finding, at(2)), [ChangeKind::Closed]);
+        let finding = [(IssueKind::Dead, RuleFinding::Known(known))];
+        assert_eq!(step(&mut issues, &finding, at(2)), [IssueChangeKind::Closed]);
         assert_eq!(issues.iter().find(|it| it.is_open()).unwrap().key, "a");
     }
 

@@ -10,17 +10,17 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::board::{Board, CLOSED_FOR};
-use super::condition::Finding;
+use super::condition::RuleFinding;
 use super::kinds::silent::SourceTraffic;
 use super::kinds::storage::StorageWatch;
 use super::kinds::{dead, held, mapping, nodes, paused, queue, rejected, secret, silent};
 use super::parts::{self, Parts};
-use super::reconcile::{Change, ChangeKind, reconcile};
+use super::reconcile::{IssueChange, IssueChangeKind, reconcile};
 use super::traffic::{KEPT, Traffic};
 use crate::clock;
 use crate::event::SourceName;
 use crate::intake::activity::Activity;
-use crate::mapping_file::silence::Silence;
+use crate::mapping_file::silence::SilenceLimit;
 use crate::store::{DeadCause, Issue, IssueId, IssueKind, LiveSources, StoreError};
 
 /// Time after which counts of open issues are written, and dead events are grouped anew.
@@ -46,7 +46,7 @@ impl Default for Settings {
 
 /// What is remembered between two looks.
 #[derive(Debug)]
-pub struct Watch {
+pub struct IssueWatch {
     parts: Parts,
     settings: Settings,
     board: Arc<Board>,
@@ -69,9 +69,9 @@ struct DeadCauses {
     read_at: Option<Instant>,
 }
 
-impl Watch {
-    pub fn new(parts: Parts, settings: Settings, board: Arc<Board>) -> Watch {
-        Watch {
+impl IssueWatch {
+    pub fn new(parts: Parts, settings: Settings, board: Arc<Board>) -> IssueWatch {
+        IssueWatch {
             parts,
             settings,
             board,
@@ -124,7 +124,7 @@ impl Watch {
     }
 
     /// Returns what was found of all kinds but the store itself.
-    async fn others(&mut self, recent: &[Issue], now: Timestamp) -> Vec<(IssueKind, Finding)> {
+    async fn others(&mut self, recent: &[Issue], now: Timestamp) -> Vec<(IssueKind, RuleFinding)> {
         if self.traffic.is_none() && self.begin(now).await.is_err() {
             return Vec::new();
         }
@@ -184,14 +184,14 @@ impl Watch {
         &self,
         open: &[&Issue],
         (live, known): (&BTreeSet<SourceName>, &BTreeSet<SourceName>),
-    ) -> Finding {
-        let Some(traffic) = &self.traffic else { return Finding::Unknown };
+    ) -> RuleFinding {
+        let Some(traffic) = &self.traffic else { return RuleFinding::Unknown };
         let files = self.parts.files.current();
         let sources: Vec<SourceTraffic<'_>> = known
             .iter()
             .map(|source| SourceTraffic {
                 source,
-                silence: files.of(source).map_or(Silence::Learned, |file| file.silence),
+                silence: files.of(source).map_or(SilenceLimit::Learned, |file| file.silence),
                 is_live: live.contains(source),
                 half_hours: traffic.of_source(source),
             })
@@ -212,12 +212,12 @@ impl Watch {
     }
 
     /// Writes the changes, and shows them.
-    async fn apply(&mut self, mut recent: Vec<Issue>, changes: Vec<Change>) {
+    async fn apply(&mut self, mut recent: Vec<Issue>, changes: Vec<IssueChange>) {
         let is_due = self.updated_at.is_none_or(|at| at.elapsed() >= UPDATE_EVERY);
-        let is_news = changes.iter().any(|change| change.kind != ChangeKind::Updated);
+        let is_news = changes.iter().any(|change| change.kind != IssueChangeKind::Updated);
         let writes = is_news || !self.unwritten.is_empty() || (is_due && !changes.is_empty());
         if writes {
-            for Change { issue, kind } in changes {
+            for IssueChange { issue, kind } in changes {
                 log(&issue, kind);
                 recent.retain(|it| it.id != issue.id);
                 recent.push(issue.clone());
@@ -287,34 +287,34 @@ fn merged(stored: Vec<Issue>, unwritten: &mut BTreeMap<IssueId, Issue>) -> Vec<I
 }
 
 /// Says of issues of sources that are gone how they ended.
-fn gone(finding: Finding, open: &[&Issue], known: &BTreeSet<SourceName>) -> Finding {
-    let Finding::Known(mut finding) = finding else { return finding };
+fn gone(finding: RuleFinding, open: &[&Issue], known: &BTreeSet<SourceName>) -> RuleFinding {
+    let RuleFinding::Known(mut finding) = finding else { return finding };
     for issue in open {
         if issue.place.source.as_ref().is_some_and(|source| !known.contains(source)) {
             let outcome = "There is no such source any more.".to_owned();
             finding.outcomes.insert(issue.key.clone(), outcome);
         }
     }
-    Finding::Known(finding)
+    RuleFinding::Known(finding)
 }
 
-fn known_or<T>(read: Result<T, StoreError>, judge: impl FnOnce(T) -> Finding) -> Finding {
-    read.map_or(Finding::Unknown, judge)
+fn known_or<T>(read: Result<T, StoreError>, judge: impl FnOnce(T) -> RuleFinding) -> RuleFinding {
+    read.map_or(RuleFinding::Unknown, judge)
 }
 
-fn log(issue: &Issue, kind: ChangeKind) {
+fn log(issue: &Issue, kind: IssueChangeKind) {
     let (id, text) = (issue.id, &issue.words.text);
     let named = issue.kind.as_str();
     match kind {
-        ChangeKind::Opened => warn!(issue.id = %id, kind = named, "issue opened: {text}"),
-        ChangeKind::Reopened => warn!(issue.id = %id, kind = named, "issue goes on: {text}"),
-        ChangeKind::Closed => {
+        IssueChangeKind::Opened => warn!(issue.id = %id, kind = named, "issue opened: {text}"),
+        IssueChangeKind::Reopened => warn!(issue.id = %id, kind = named, "issue goes on: {text}"),
+        IssueChangeKind::Closed => {
             let outcome = issue.outcome.as_deref();
             let lasted = issue
                 .closed_at
                 .map_or(SignedDuration::ZERO, |at| at.duration_since(issue.opened_at));
             info!(issue.id = %id, kind = named, outcome, %lasted, "issue closed: {text}");
         }
-        ChangeKind::Updated => {}
+        IssueChangeKind::Updated => {}
     }
 }

@@ -16,7 +16,7 @@ use super::provider_key::{check_provider, has_sender, lacks_provider};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
 use super::sample_folder::SampleFolder;
 use super::secrets::{SecretLack, SecretLookup, SecretNote};
-use super::silence::Silence;
+use super::silence::SilenceLimit;
 use super::{sample, secrets};
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
@@ -53,7 +53,7 @@ pub struct MappingFile {
     destination: Option<SpannedText>,
     pub tests: Vec<MappingTest>,
     pub import: ImportRules,
-    pub silence: Silence,
+    pub silence: SilenceLimit,
     pub setup: SetupGuide,
     /// The tool's name as people write it.
     pub title: Option<String>,
@@ -80,7 +80,7 @@ struct ParsedFile {
     mapping: Mapping,
     tests: Vec<MappingTest>,
     import: ImportRules,
-    silence: Silence,
+    silence: SilenceLimit,
     /// Remaining budget of its regular expressions.
     patterns: Patterns,
 }
@@ -387,7 +387,7 @@ impl ParsedFile {
             mapping: Mapping::compile_within(file, answers, &patterns, mistakes),
             tests: sample::read(file, mistakes),
             import: import.unwrap_or_default(),
-            silence: Silence::read(file, mistakes),
+            silence: SilenceLimit::read(file, mistakes),
             patterns,
         }
     }

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_hours(90 * 24);
 
 /// When a source counts as silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Silence {
+pub enum SilenceLimit {
     /// After longer than usual.
     #[default]
     Learned,
@@ -19,19 +19,19 @@ pub enum Silence {
     Off,
 }
 
-impl Silence {
-    pub(super) fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Silence {
-        let Some(text) = file.text("silence", mistakes) else { return Silence::default() };
+impl SilenceLimit {
+    pub(super) fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> SilenceLimit {
+        let Some(text) = file.text("silence", mistakes) else { return SilenceLimit::default() };
         if text.text == "off" {
-            return Silence::Off;
+            return SilenceLimit::Off;
         }
         match parse_duration(&text.text) {
-            Some(time) if (SHORTEST..=LONGEST).contains(&time) => Silence::After(time),
+            Some(time) if (SHORTEST..=LONGEST).contains(&time) => SilenceLimit::After(time),
             _ => {
                 let message = "`silence` is neither a time from 1h to 90d nor \"off\"";
                 let help = "write silence = \"3d\", or leave it out: then it is learned";
                 mistakes.push(Diagnostic::error(text.place, message).help(help));
-                Silence::default()
+                SilenceLimit::default()
             }
         }
     }
@@ -43,21 +43,21 @@ mod tests {
     use crate::diagnostics::document::Document;
     use crate::diagnostics::table;
 
-    fn read(text: &str) -> (Silence, usize) {
+    fn read(text: &str) -> (SilenceLimit, usize) {
         let document = Document { name: "form.toml".to_owned(), text: text.to_owned() };
         let mut mistakes = Diagnostics::new();
         let root = table::parse(&document, &mut mistakes);
-        let silence = Silence::read(&mut TomlTable::root(&document, &root), &mut mistakes);
+        let silence = SilenceLimit::read(&mut TomlTable::root(&document, &root), &mut mistakes);
         (silence, mistakes.len())
     }
 
     #[test]
     fn silence_is_a_time_or_off() {
-        assert_eq!(read(""), (Silence::Learned, 0));
-        assert_eq!(read("silence = \"off\""), (Silence::Off, 0));
-        assert_eq!(read("silence = \"3d\""), (Silence::After(Duration::from_hours(72)), 0));
+        assert_eq!(read(""), (SilenceLimit::Learned, 0));
+        assert_eq!(read("silence = \"off\""), (SilenceLimit::Off, 0));
+        assert_eq!(read("silence = \"3d\""), (SilenceLimit::After(Duration::from_hours(72)), 0));
         for wrong in ["\"30m\"", "\"91d\"", "\"never\"", "3", "\"\""] {
-            assert_eq!(read(&format!("silence = {wrong}")), (Silence::Learned, 1), "{wrong}");
+            assert_eq!(read(&format!("silence = {wrong}")), (SilenceLimit::Learned, 1), "{wrong}");
         }
     }
 }

@@ -220,8 +220,13 @@ fn of_sample(file: &MappingFile, name: Option<&str>) -> Result<TestPayload, ApiE
     Ok(TestPayload { sample, name: Some(name_of(test)) })
 }
 
-/// Returns the bundled mapping of the same provider, with its samples in the program.
+/// Returns the bundled mapping of the same provider, with its samples in the program; none for a source
+/// of a bundled name, whose file would have these tests itself.
 fn bundled_of_provider(file: &MappingFile) -> Option<MappingFile> {
+    let name = file.name.as_ref()?;
+    if bundle::of(name.as_str()).is_some() {
+        return None;
+    }
     let provider = file.proof.provider.as_deref()?;
     let name = *bundle::of_provider(provider).first()?;
     let document = Document { name: format!("{name}.toml"), text: bundle::of(name)?.to_owned() };

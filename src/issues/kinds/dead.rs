@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::counted;
 use crate::event::SourceName;
-use crate::issues::condition::{Condition, Finding, KnownFinding, Measure};
+use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{DeadCause, Issue, IssuePlace, IssueWords, StoppedAt};
 
 /// Open issues of one source; further causes are summed up in one more.
@@ -17,7 +17,7 @@ const OF_SOURCE_MAX: usize = 50;
 pub const QUIET: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// `causes` are those of all dead events, of events among them that wait for their replay too.
-pub fn judge(causes: &[DeadCause], open: &[&Issue], now: Timestamp) -> Finding {
+pub fn judge(causes: &[DeadCause], open: &[&Issue], now: Timestamp) -> RuleFinding {
     let open: BTreeSet<&str> = open.iter().map(|issue| issue.key.as_str()).collect();
     let mut known = KnownFinding::default();
     let mut by_source: BTreeMap<&SourceName, Vec<&DeadCause>> = BTreeMap::new();
@@ -36,14 +36,14 @@ pub fn judge(causes: &[DeadCause], open: &[&Issue], now: Timestamp) -> Finding {
         known.holds.extend(causes.into_iter().map(condition));
         known.holds.extend(summed_up(source, &rest));
     }
-    Finding::Known(known)
+    RuleFinding::Known(known)
 }
 
 fn key(cause: &DeadCause) -> String {
     format!("{} {}", cause.source, cause.kind)
 }
 
-fn condition(cause: &DeadCause) -> Condition {
+fn condition(cause: &DeadCause) -> IssueCondition {
     let DeadCause { source, stage, status, reason, events, last_at, .. } = cause;
     let number = counted(*events, "event");
     let text = match stage {
@@ -52,7 +52,7 @@ fn condition(cause: &DeadCause) -> Condition {
         Some(StoppedAt::Time) => format!("The relay gave up on {number} from {source}."),
         None => format!("{number} from {source} couldn't be delivered."),
     };
-    Condition {
+    IssueCondition {
         key: key(cause),
         place: IssuePlace { source: Some(source.clone()), ..IssuePlace::default() },
         words: IssueWords {
@@ -88,11 +88,11 @@ fn advice(stage: Option<StoppedAt>, status: Option<u16>) -> &'static str {
 }
 
 /// Returns one condition for all further causes of a source.
-fn summed_up(source: &SourceName, rest: &[&DeadCause]) -> Option<Condition> {
+fn summed_up(source: &SourceName, rest: &[&DeadCause]) -> Option<IssueCondition> {
     let last_at = rest.iter().map(|cause| cause.last_at).max()?;
     let events = rest.iter().map(|cause| cause.events).sum();
     let (number, causes) = (counted(events, "event"), counted(rest.len() as u64, "cause"));
-    Some(Condition {
+    Some(IssueCondition {
         key: format!("{source} other"),
         place: IssuePlace { source: Some(source.clone()), ..IssuePlace::default() },
         words: IssueWords {
@@ -132,8 +132,8 @@ mod tests {
 
     fn known(causes: &[DeadCause], open: &[&Issue], now: i64) -> KnownFinding {
         match judge(causes, open, at(now)) {
-            Finding::Known(known) => known,
-            Finding::Unknown => KnownFinding::default(),
+            RuleFinding::Known(known) => known,
+            RuleFinding::Unknown => KnownFinding::default(),
         }
     }
 
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!((rest.key.as_str(), rest.count), ("form other", (1..=10).sum()));
         let open = crate::issues::reconcile::reconcile(
             &[],
-            &[(crate::store::IssueKind::Dead, Finding::Known(found))],
+            &[(crate::store::IssueKind::Dead, RuleFinding::Known(found))],
             at(1),
         );
         let open: Vec<Issue> = open.into_iter().map(|change| change.issue).collect();

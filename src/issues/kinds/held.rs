@@ -1,12 +1,12 @@
 //! Events of which nobody knows whether a request arrived, and which wait for a person.
 
-use crate::issues::condition::{Condition, Finding, Measure};
+use crate::issues::condition::{IssueCondition, Measure, RuleFinding};
 use crate::store::{HeldEvents, IssuePlace, IssueWords};
 
-pub fn judge(held: &[HeldEvents]) -> Finding {
+pub fn judge(held: &[HeldEvents]) -> RuleFinding {
     let waiting = held.iter().filter(|it| it.events > 0);
     let condition = |HeldEvents { source, events, newest }: &HeldEvents| {
-        Condition {
+        IssueCondition {
         key: source.to_string(),
         place: IssuePlace { source: Some(source.clone()), ..IssuePlace::default() },
         words: IssueWords {
@@ -25,5 +25,5 @@ pub fn judge(held: &[HeldEvents]) -> Finding {
         last_at: *newest,
     }
     };
-    Finding::holds(waiting.map(condition).collect())
+    RuleFinding::holds(waiting.map(condition).collect())
 }

@@ -1,12 +1,12 @@
 //! A changed mapping file that was not taken.
 
-use crate::issues::condition::{Condition, Finding, Measure};
+use crate::issues::condition::{IssueCondition, Measure, RuleFinding};
 use crate::store::{IssuePlace, IssueWords};
 use crate::telemetry::metrics::RefusedReload;
 
 /// `refused` is none if the files that were read last are in service.
-pub fn judge(refused: Option<&RefusedReload>) -> Finding {
-    let condition = |RefusedReload { at, reason, count }: &RefusedReload| Condition {
+pub fn judge(refused: Option<&RefusedReload>) -> RuleFinding {
+    let condition = |RefusedReload { at, reason, count }: &RefusedReload| IssueCondition {
         key: String::new(),
         place: IssuePlace::default(),
         words: IssueWords {
@@ -22,5 +22,5 @@ pub fn judge(refused: Option<&RefusedReload>) -> Finding {
         measure: Measure::Total,
         last_at: *at,
     };
-    Finding::holds(refused.map(condition).into_iter().collect())
+    RuleFinding::holds(refused.map(condition).into_iter().collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::issues::condition::{Condition, Finding, Measure};
+use crate::issues::condition::{IssueCondition, Measure, RuleFinding};
 use crate::store::{IssuePlace, IssueWords};
 
 /// How far a clock may be off.
@@ -12,7 +12,7 @@ const OFFSET_MAX: SignedDuration = SignedDuration::from_secs(2);
 
 /// What a node said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct NodeReport {
     pub name: String,
     pub program: String,
     /// Digest of all of its mapping files.
@@ -21,7 +21,7 @@ pub struct Node {
     pub offset: SignedDuration,
 }
 
-pub fn judge(nodes: &[Node], now: Timestamp) -> Finding {
+pub fn judge(nodes: &[NodeReport], now: Timestamp) -> RuleFinding {
     let mut holds = Vec::new();
     if let Some(names) = differing(nodes, |node| &node.mappings) {
         let text = format!("The nodes {names} run different mapping files.");
@@ -33,7 +33,7 @@ pub fn judge(nodes: &[Node], now: Timestamp) -> Finding {
         let advice = "Upgrade the older ones.";
         holds.push(condition(("programs", text, None), advice, (nodes.len(), "nodes"), now));
     }
-    for Node { name, offset, .. } in nodes.iter().filter(|_| nodes.len() > 1) {
+    for NodeReport { name, offset, .. } in nodes.iter().filter(|_| nodes.len() > 1) {
         if offset.abs() > OFFSET_MAX {
             let off = offset.abs().as_millis();
             let text = format!("The clock of {name} is {}.{} s off.", off / 1000, off % 1000 / 100);
@@ -43,11 +43,14 @@ pub fn judge(nodes: &[Node], now: Timestamp) -> Finding {
             holds.push(condition((&key, text, None), advice, (seconds, "s"), now));
         }
     }
-    Finding::holds(holds)
+    RuleFinding::holds(holds)
 }
 
 /// Returns the names of the nodes if they differ.
-fn differing<'n>(nodes: &'n [Node], by: impl Fn(&'n Node) -> &'n str) -> Option<String> {
+fn differing<'n>(
+    nodes: &'n [NodeReport],
+    by: impl Fn(&'n NodeReport) -> &'n str,
+) -> Option<String> {
     let values: BTreeSet<&str> = nodes.iter().map(by).collect();
     let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     (values.len() > 1).then(|| names.join(", "))
@@ -58,8 +61,8 @@ fn condition(
     advice: &str,
     (count, unit): (usize, &'static str),
     now: Timestamp,
-) -> Condition {
-    Condition {
+) -> IssueCondition {
+    IssueCondition {
         key: key.to_owned(),
         place: IssuePlace::default(),
         words: IssueWords { text, reason, hint: None, advice: advice.to_owned() },
@@ -74,8 +77,8 @@ fn condition(
 mod tests {
     use super::*;
 
-    fn node(name: &str, program: &str, milliseconds: i64) -> Node {
-        Node {
+    fn node(name: &str, program: &str, milliseconds: i64) -> NodeReport {
+        NodeReport {
             name: name.to_owned(),
             program: program.to_owned(),
             mappings: "a".to_owned(),
@@ -83,8 +86,10 @@ mod tests {
         }
     }
 
-    fn keys(nodes: &[Node]) -> Vec<String> {
-        let Finding::Known(known) = judge(nodes, Timestamp::UNIX_EPOCH) else { return Vec::new() };
+    fn keys(nodes: &[NodeReport]) -> Vec<String> {
+        let RuleFinding::Known(known) = judge(nodes, Timestamp::UNIX_EPOCH) else {
+            return Vec::new();
+        };
         known.holds.into_iter().map(|it| it.key).collect()
     }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::rough;
 use crate::event::DEFAULT_DESTINATION;
-use crate::issues::condition::{Condition, Finding, KnownFinding, Measure};
+use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{IssuePlace, IssueWords};
 
 /// Time for which the breaker has to be open: Savio fails for a moment often enough.
@@ -15,13 +15,13 @@ const BREAKER_OPEN: SignedDuration = SignedDuration::from_mins(5);
 pub struct DestinationGate {
     pub name: String,
     /// None until the stored state is read.
-    pub gate: Option<GateState>,
+    pub gate: Option<GateCondition>,
     /// Events that wait for it.
     pub waiting: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GateState {
+pub enum GateCondition {
     /// Requests are sent, or a person paused it.
     Works,
     /// Paused by an answer.
@@ -32,7 +32,7 @@ pub enum GateState {
     Failing { since: Timestamp, reason: String },
 }
 
-pub fn judge(destinations: &[DestinationGate], now: Timestamp) -> Finding {
+pub fn judge(destinations: &[DestinationGate], now: Timestamp) -> RuleFinding {
     let mut known = KnownFinding::default();
     for destination in destinations {
         match &destination.gate {
@@ -40,29 +40,29 @@ pub fn judge(destinations: &[DestinationGate], now: Timestamp) -> Finding {
             Some(state) => known.holds.extend(condition(destination, state, now)),
         }
     }
-    Finding::Known(known)
+    RuleFinding::Known(known)
 }
 
 fn condition(
     destination: &DestinationGate,
-    state: &GateState,
+    state: &GateCondition,
     now: Timestamp,
-) -> Option<Condition> {
+) -> Option<IssueCondition> {
     let DestinationGate { name, waiting, .. } = destination;
     let (since, reason, advice) = match state {
-        GateState::Works => return None,
-        GateState::Paused { since, reason } => (
+        GateCondition::Works => return None,
+        GateCondition::Paused { since, reason } => (
             since,
             reason,
             "Correct the token or the address. The relay asks Savio again by itself, and resumes.",
         ),
         // A relay that is being set up has none either: only events that wait make it worth a message.
-        GateState::NoToken { .. } if *waiting == 0 => return None,
-        GateState::NoToken { since, reason } => (since, reason, "Set the token."),
-        GateState::Failing { since, .. } if now.duration_since(*since) < BREAKER_OPEN => {
+        GateCondition::NoToken { .. } if *waiting == 0 => return None,
+        GateCondition::NoToken { since, reason } => (since, reason, "Set the token."),
+        GateCondition::Failing { since, .. } if now.duration_since(*since) < BREAKER_OPEN => {
             return None;
         }
-        GateState::Failing { since, reason } => (
+        GateCondition::Failing { since, reason } => (
             since,
             reason,
             "See whether Savio is down. The relay tries again by itself; nothing is lost.",
@@ -79,7 +79,7 @@ fn condition(
         events => format!(" {events} events are waiting; nothing is lost."),
     };
     let text = format!("Nothing is sent to {to} for {}.{waits}", rough(now.duration_since(*since)));
-    Some(Condition {
+    Some(IssueCondition {
         key: name.clone(),
         place: IssuePlace { destination: Some(name.clone()), ..IssuePlace::default() },
         words: IssueWords {
@@ -103,9 +103,9 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap()
     }
 
-    fn texts(gate: Option<GateState>, waiting: u64) -> (Vec<String>, usize) {
+    fn texts(gate: Option<GateCondition>, waiting: u64) -> (Vec<String>, usize) {
         let name = DEFAULT_DESTINATION.to_owned();
-        let Finding::Known(known) = judge(&[DestinationGate { name, gate, waiting }], at(10))
+        let RuleFinding::Known(known) = judge(&[DestinationGate { name, gate, waiting }], at(10))
         else {
             return (Vec::new(), 0);
         };
@@ -115,18 +115,19 @@ mod tests {
     #[test]
     fn pause_by_an_answer_holds_at_once_and_a_failure_after_five_minutes() {
         let reason = "Savio returned 401".to_owned();
-        let paused = GateState::Paused { since: at(9), reason: reason.clone() };
+        let paused = GateCondition::Paused { since: at(9), reason: reason.clone() };
         let expected = "Nothing is sent to Savio for 1 min. 2 events are waiting; nothing is lost.";
         assert_eq!(texts(Some(paused), 2), (vec![expected.to_owned()], 0));
-        let failing = |since| Some(GateState::Failing { since, reason: reason.clone() });
+        let failing = |since| Some(GateCondition::Failing { since, reason: reason.clone() });
         assert_eq!(texts(failing(at(6)), 2).0.len(), 0);
         assert_eq!(texts(failing(at(5)), 2).0.len(), 1);
-        assert_eq!(texts(Some(GateState::Works), 2), (Vec::new(), 0));
+        assert_eq!(texts(Some(GateCondition::Works), 2), (Vec::new(), 0));
     }
 
     #[test]
     fn missing_token_holds_once_events_wait() {
-        let missing = || Some(GateState::NoToken { since: at(0), reason: "not set".to_owned() });
+        let missing =
+            || Some(GateCondition::NoToken { since: at(0), reason: "not set".to_owned() });
         assert_eq!((texts(missing(), 0).0.len(), texts(missing(), 1).0.len()), (0, 1));
     }
 

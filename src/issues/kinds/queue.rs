@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::words::rough;
 use crate::event::{DEFAULT_DESTINATION, SourceName};
-use crate::issues::condition::{Condition, Finding, KnownFinding, Measure};
+use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{IssuePlace, IssueWords};
 
 /// The overdue events of a destination: queued for longer than `issues.queue_age`, and not tried since.
@@ -23,7 +23,7 @@ pub struct OverdueEvents {
 
 /// `paused` are the destinations of which an issue says that nothing is sent there, or that are paused
 /// by a person: that events wait for them is no news.
-pub fn judge(overdue: &[OverdueEvents], paused: &BTreeSet<String>, now: Timestamp) -> Finding {
+pub fn judge(overdue: &[OverdueEvents], paused: &BTreeSet<String>, now: Timestamp) -> RuleFinding {
     let mut known = KnownFinding::default();
     for one in overdue.iter().filter(|it| it.events > 0) {
         if paused.contains(&one.destination) {
@@ -33,10 +33,10 @@ pub fn judge(overdue: &[OverdueEvents], paused: &BTreeSet<String>, now: Timestam
             known.holds.push(condition(one, now));
         }
     }
-    Finding::Known(known)
+    RuleFinding::Known(known)
 }
 
-fn condition(overdue: &OverdueEvents, now: Timestamp) -> Condition {
+fn condition(overdue: &OverdueEvents, now: Timestamp) -> IssueCondition {
     let OverdueEvents { destination, sources, events, at_least, oldest } = overdue;
     let to = match destination.as_str() {
         DEFAULT_DESTINATION => String::new(),
@@ -49,7 +49,7 @@ fn condition(overdue: &OverdueEvents, now: Timestamp) -> Condition {
         1 => sources.first().cloned(),
         _ => None,
     };
-    Condition {
+    IssueCondition {
         key: destination.clone(),
         place: IssuePlace {
             destination: Some(destination.clone()),

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::counted;
 use crate::event::SourceName;
-use crate::issues::condition::{Condition, Finding, KnownFinding, Measure};
+use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{IssuePlace, IssueWords};
 
 /// Number of webhooks with a wrong signature, and the time over which they are spread.
@@ -30,7 +30,7 @@ pub struct RefusedSource {
     pub accepted_at: Option<Timestamp>,
 }
 
-pub fn judge(sources: &[RefusedSource], now: Timestamp) -> Finding {
+pub fn judge(sources: &[RefusedSource], now: Timestamp) -> RuleFinding {
     let mut known = KnownFinding::default();
     for one in sources {
         let is_quiet = now.duration_since(one.last_at) >= QUIET;
@@ -43,12 +43,12 @@ pub fn judge(sources: &[RefusedSource], now: Timestamp) -> Finding {
             known.holds.push(condition(one));
         }
     }
-    Finding::Known(known)
+    RuleFinding::Known(known)
 }
 
-fn condition(one: &RefusedSource) -> Condition {
+fn condition(one: &RefusedSource) -> IssueCondition {
     let RefusedSource { source, count, last_at, hint, .. } = one;
-    Condition {
+    IssueCondition {
         key: source.to_string(),
         place: IssuePlace { source: Some(source.clone()), ..IssuePlace::default() },
         words: IssueWords {
@@ -92,7 +92,7 @@ mod tests {
             hint: None,
             accepted_at: accepted.map(at),
         };
-        let Finding::Known(known) = judge(&[one], at(now)) else { return (0, 0) };
+        let RuleFinding::Known(known) = judge(&[one], at(now)) else { return (0, 0) };
         (known.holds.len(), known.outcomes.len())
     }
 

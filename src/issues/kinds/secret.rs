@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 
-use crate::issues::condition::{Condition, Finding, Measure};
+use crate::issues::condition::{IssueCondition, Measure, RuleFinding};
 use crate::secret::KeptSecret;
 use crate::store::{IssuePlace, IssueWords};
 
-pub fn judge(kept: &[KeptSecret], now: Timestamp) -> Finding {
+pub fn judge(kept: &[KeptSecret], now: Timestamp) -> RuleFinding {
     let condition = |KeptSecret { purpose, reference, reason }: &KeptSecret| {
         let named = |kind| purpose.strip_prefix(kind).map(str::to_owned);
         let source = named("source ").and_then(|name| name.parse().ok());
-        Condition {
+        IssueCondition {
             key: format!("{purpose} {reference}"),
             place: IssuePlace {
                 source,
@@ -31,5 +31,5 @@ pub fn judge(kept: &[KeptSecret], now: Timestamp) -> Finding {
             last_at: now,
         }
     };
-    Finding::holds(kept.iter().map(condition).collect())
+    RuleFinding::holds(kept.iter().map(condition).collect())
 }

@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::rough;
 use crate::event::SourceName;
-use crate::issues::condition::{Condition, Finding, KnownFinding, Measure};
+use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::issues::reconcile::half_hour;
-use crate::mapping_file::silence::Silence;
+use crate::mapping_file::silence::SilenceLimit;
 use crate::store::{Issue, IssuePlace, IssueWords};
 
 const HALF_HOURS_PER_DAY: u32 = 48;
@@ -37,7 +37,7 @@ pub struct LiveHalfHour {
 #[derive(Debug, Clone)]
 pub struct SourceTraffic<'t> {
     pub source: &'t SourceName,
-    pub silence: Silence,
+    pub silence: SilenceLimit,
     /// Whether webhooks can arrive at present: it is live and not paused.
     pub is_live: bool,
     /// Oldest first; the last one is going on.
@@ -52,13 +52,13 @@ struct Limit {
     longest: Option<u32>,
 }
 
-pub fn judge(sources: &[SourceTraffic<'_>], open: &[&Issue]) -> Finding {
+pub fn judge(sources: &[SourceTraffic<'_>], open: &[&Issue]) -> RuleFinding {
     let mut known = KnownFinding::default();
     for traffic in sources {
         let issue = open.iter().find(|issue| issue.key == traffic.source.as_str());
         judge_source(traffic, issue.map(|issue| issue.opened_at), &mut known);
     }
-    Finding::Known(known)
+    RuleFinding::Known(known)
 }
 
 fn judge_source(
@@ -67,7 +67,7 @@ fn judge_source(
     known: &mut KnownFinding,
 ) {
     let key = traffic.source.to_string();
-    if traffic.silence == Silence::Off {
+    if traffic.silence == SilenceLimit::Off {
         known.outcomes.insert(key, "`silence` is off now.".to_owned());
         return;
     }
@@ -80,7 +80,7 @@ fn judge_source(
     let limit = limit(traffic);
     let is_longer = limit.is_some_and(|limit| gap >= limit.half_hours);
     // What is usual is forgotten while the silence lasts: only a webhook ends it, or a person.
-    let lasts = matches!(traffic.silence, Silence::Learned)
+    let lasts = matches!(traffic.silence, SilenceLimit::Learned)
         && opened_at.is_some_and(|at| !has_webhook_since(traffic.half_hours, at));
     if is_longer || lasts {
         known.holds.push(condition(traffic, gap, limit));
@@ -106,12 +106,12 @@ pub fn number_of(at: Timestamp) -> u32 {
 
 fn limit(traffic: &SourceTraffic<'_>) -> Option<Limit> {
     match traffic.silence {
-        Silence::Off => None,
-        Silence::After(time) => {
+        SilenceLimit::Off => None,
+        SilenceLimit::After(time) => {
             let half_hours = u32::try_from(time.as_secs() / (30 * 60)).unwrap_or(u32::MAX);
             Some(Limit { half_hours, longest: None })
         }
-        Silence::Learned => learned(traffic.half_hours),
+        SilenceLimit::Learned => learned(traffic.half_hours),
     }
 }
 
@@ -167,7 +167,7 @@ fn beyond_chance(gaps: &[u32]) -> u32 {
         })
 }
 
-fn condition(traffic: &SourceTraffic<'_>, gap: u32, limit: Option<Limit>) -> Condition {
+fn condition(traffic: &SourceTraffic<'_>, gap: u32, limit: Option<Limit>) -> IssueCondition {
     let source = traffic.source;
     let time = |half_hours: u32| SignedDuration::from_mins(i64::from(half_hours) * 30);
     let usual = limit.and_then(|limit| limit.longest);
@@ -177,7 +177,7 @@ fn condition(traffic: &SourceTraffic<'_>, gap: u32, limit: Option<Limit>) -> Con
     let last_at = last
         .or(traffic.half_hours.first())
         .and_then(|it| Timestamp::from_second(i64::from(it.number) * 30 * 60).ok());
-    Condition {
+    IssueCondition {
         key: source.to_string(),
         place: IssuePlace { source: Some(source.clone()), ..IssuePlace::default() },
         words: IssueWords {
@@ -210,10 +210,10 @@ mod tests {
         (0..count).map(of).collect()
     }
 
-    fn holds(half_hours: &[LiveHalfHour], silence: Silence, is_live: bool) -> Option<String> {
+    fn holds(half_hours: &[LiveHalfHour], silence: SilenceLimit, is_live: bool) -> Option<String> {
         let source = "form".parse().unwrap();
         let traffic = SourceTraffic { source: &source, silence, is_live, half_hours };
-        let Finding::Known(known) = judge(&[traffic], &[]) else { return None };
+        let RuleFinding::Known(known) = judge(&[traffic], &[]) else { return None };
         known.holds.into_iter().next().map(|it| it.words.text)
     }
 
@@ -229,7 +229,7 @@ mod tests {
         let text = |gap| {
             holds(
                 &half_hours(days * 48 - 14 + gap, |it| it < days * 48 && office(it)),
-                Silence::Learned,
+                SilenceLimit::Learned,
                 true,
             )
         };
@@ -241,9 +241,13 @@ mod tests {
     #[test]
     fn nothing_is_learned_before_fourteen_days() {
         // The second weekend is the first one that is twice as long as a night.
-        assert_eq!(holds(&half_hours(14 * 48, office), Silence::Learned, true), None);
+        assert_eq!(holds(&half_hours(14 * 48, office), SilenceLimit::Learned, true), None);
         assert_eq!(
-            holds(&half_hours(60 * 48, |it| it < 11 * 48 && office(it)), Silence::Learned, true),
+            holds(
+                &half_hours(60 * 48, |it| it < 11 * 48 && office(it)),
+                SilenceLimit::Learned,
+                true
+            ),
             None
         );
     }
@@ -253,7 +257,7 @@ mod tests {
         let batch = |it: u32| (it / 48).is_multiple_of(7) && it % 48 < 10;
         for half_hour in 0..28 * 48 {
             assert_eq!(
-                holds(&half_hours(half_hour, batch), Silence::Learned, true),
+                holds(&half_hours(half_hour, batch), SilenceLimit::Learned, true),
                 None,
                 "{half_hour}"
             );
@@ -262,11 +266,11 @@ mod tests {
 
     #[test]
     fn silence_of_the_mapping_file_counts_from_the_last_webhook() {
-        let day = Silence::After(Duration::from_hours(24));
+        let day = SilenceLimit::After(Duration::from_hours(24));
         assert_eq!(holds(&half_hours(58, |it| it == 10), day, true), None);
         assert!(holds(&half_hours(59, |it| it == 10), day, true).is_some());
         assert!(holds(&half_hours(49, |_| false), day, true).is_some(), "none ever");
-        assert_eq!(holds(&half_hours(500, |_| false), Silence::Off, true), None);
+        assert_eq!(holds(&half_hours(500, |_| false), SilenceLimit::Off, true), None);
         assert_eq!(holds(&half_hours(500, |_| false), day, false), None);
     }
 
@@ -276,7 +280,7 @@ mod tests {
         for it in with_outage.iter_mut().skip(27 * 48) {
             it.number += 1_000;
         }
-        assert_eq!(holds(&with_outage, Silence::Learned, true), None);
+        assert_eq!(holds(&with_outage, SilenceLimit::Learned, true), None);
     }
 
     #[test]

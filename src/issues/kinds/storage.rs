@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::words::counted;
-use crate::issues::condition::{Condition, Finding, Measure};
+use crate::issues::condition::{IssueCondition, Measure, RuleFinding};
 use crate::store::{DiskSpace, IssuePlace, IssueWords};
 
 /// Time for which both have to be fine.
@@ -36,7 +36,7 @@ pub struct StorageWatch {
 
 impl StorageWatch {
     /// `is_open` says whether an issue is open, which may be from before the start.
-    pub fn judge(&mut self, state: &StorageState, is_open: bool, now: Timestamp) -> Finding {
+    pub fn judge(&mut self, state: &StorageState, is_open: bool, now: Timestamp) -> RuleFinding {
         let is_low = state
             .disk
             .is_some_and(|disk| disk.free_bytes < disk.reserve_bytes.saturating_mul(RESERVES_MIN));
@@ -50,10 +50,10 @@ impl StorageWatch {
         let bad_at = self.bad_at.or(is_open.then_some(began));
         let Some(bad_at) = bad_at.filter(|at| is_near(*at, now)) else {
             (self.bad_at, self.failed_before) = (None, state.failed);
-            return Finding::holds(Vec::new());
+            return RuleFinding::holds(Vec::new());
         };
         let failed = state.failed.saturating_sub(self.failed_before);
-        Finding::holds(vec![condition(state, is_low, failed, bad_at)])
+        RuleFinding::holds(vec![condition(state, is_low, failed, bad_at)])
     }
 }
 
@@ -63,7 +63,7 @@ fn is_near(at: Timestamp, now: Timestamp) -> bool {
     at.duration_since(now).abs() < QUIET
 }
 
-fn condition(state: &StorageState, is_low: bool, failed: u64, bad_at: Timestamp) -> Condition {
+fn condition(state: &StorageState, is_low: bool, failed: u64, bad_at: Timestamp) -> IssueCondition {
     let reason = state.last_failure.as_ref().map(|(_, reason)| reason.clone());
     let (text, advice) = match (state.disk, is_low) {
         (Some(disk), true) => {
@@ -90,7 +90,7 @@ fn condition(state: &StorageState, is_low: bool, failed: u64, bad_at: Timestamp)
     } else {
         (state.disk.map_or(0, |it| mebibytes(it.free_bytes)), "MiB free")
     };
-    Condition {
+    IssueCondition {
         key: String::new(),
         place: IssuePlace::default(),
         words: IssueWords {
@@ -126,8 +126,8 @@ mod tests {
         }
     }
 
-    fn text(finding: Finding) -> Option<String> {
-        let Finding::Known(known) = finding else { return None };
+    fn text(finding: RuleFinding) -> Option<String> {
+        let RuleFinding::Known(known) = finding else { return None };
         known.holds.into_iter().next().map(|it| it.words.text)
     }
 

@@ -58,6 +58,7 @@ fn scrape() -> String {
             events: vec![("queued", 1)],
             oldest_queued_seconds: 1,
         }],
+        open_issues: vec![("dead", 1)],
         destinations: vec![DestinationGauge { destination: "d".to_owned(), paused: true }],
         disk: Some(DiskGauges { free_bytes: 1, reserve_bytes: 1 }),
         process: Some(ProcessUsage::read().expect("the table is made on Linux")),
