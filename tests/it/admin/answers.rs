@@ -6,7 +6,7 @@ use savio_relay::event::MappingDigest;
 use serde_json::json;
 
 use super::described::Operation;
-use super::{MAPPING, Scene, TOKEN};
+use super::{MAPPING, Scene, TOKEN, issues};
 use crate::support::relay::http;
 
 /// A mapping of the source `off`, whose secret the relay keeps.
@@ -51,13 +51,17 @@ async fn generated_token_is_readable_by_its_owner_only() {
 async fn every_route_answers_as_described() {
     let scene = Scene::new().await;
     let [delivered, _, held, dead] = scene.one_of_each().await;
+    let issue = issues::open(&scene, "dead", 1).await[0]["id"].as_str().unwrap().to_owned();
     let description = scene.description().await;
     let replayed = scene.post(&format!("/api/v1/events/{dead}/replay"), json!({})).await;
     let digest = MappingDigest::of(MAPPING).to_string();
     let fillings = BTreeMap::from([
-        ("id", [delivered.as_str(), &held, replayed["replay_id"].as_str().unwrap(), "no"]),
-        ("name", ["form", "default", "off", "no"]),
-        ("digest", [digest.as_str(), &digest[..4], "0000", "no"]),
+        (
+            "id",
+            vec![delivered.as_str(), &held, replayed["replay_id"].as_str().unwrap(), &issue, "no"],
+        ),
+        ("name", vec!["form", "default", "off", "no"]),
+        ("digest", vec![digest.as_str(), &digest[..4], "0000", "no"]),
     ]);
     let bodies = [
         json!({}),
@@ -97,7 +101,7 @@ async fn every_route_answers_as_described() {
     }
 }
 
-fn filled(path: &str, fillings: &BTreeMap<&str, [&str; 4]>) -> Vec<String> {
+fn filled(path: &str, fillings: &BTreeMap<&str, Vec<&str>>) -> Vec<String> {
     let filling = fillings.iter().find(|(name, _)| path.contains(&format!("{{{name}}}")));
     match filling {
         None => vec![path.to_owned()],

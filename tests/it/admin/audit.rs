@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::roles::{ROUTES, rank};
-use super::{MAPPING, Scene, TOKEN};
+use super::{MAPPING, Scene, TOKEN, issues};
 use crate::support::relay::http;
 use crate::support::wait::until_async;
 
@@ -75,8 +75,8 @@ async fn each_action_is_recorded_with_who_did_it() {
 }
 
 /// A call of each route that acts, in this order: what fills its path, its body, and what is recorded.
-/// Events are named by their states, and a replay as the last one.
-const ACTING: [(&str, &str, &str, &str, &str); 19] = [
+/// Events are named by their states, an issue and a replay as the last one.
+const ACTING: [(&str, &str, &str, &str, &str); 20] = [
     ("POST", "/api/v1/sources/{}/pause", "form", "{}", "pause"),
     ("POST", "/api/v1/sources/{}/resume", "form", "{}", "resume"),
     ("POST", "/api/v1/destinations/{}/pause", "default", "{}", "pause"),
@@ -84,6 +84,7 @@ const ACTING: [(&str, &str, &str, &str, &str); 19] = [
     ("POST", "/api/v1/destinations/{}/probe", "default", "{}", "probe"),
     ("POST", "/api/v1/echo-keys", "", "{}", "issue_echo_key"),
     ("POST", "/api/v1/login-links", "", r#"{"role":"read"}"#, "make_login_link"),
+    ("POST", "/api/v1/issues/{}/mute", "ISSUE", "{}", "mute_issue"),
     ("POST", "/api/v1/events/{}/release", "HELD", r#"{"arrived":true}"#, "release"),
     ("POST", "/api/v1/events/{}/copy", "DELIVERED", r#"{"payload":{}}"#, "copy"),
     ("POST", "/api/v1/events/{}/replay", "DEAD", "{}", "replay"),
@@ -119,6 +120,7 @@ async fn every_route_that_acts_is_recorded() {
     let scene = Scene::with(&[("SAVIO_RELAY_SHIPPED_MAPPINGS", "form")]).await;
     let scene = scene.without_mistakes().await;
     let [delivered, _, held, dead] = scene.one_of_each().await;
+    let issue = issues::open(&scene, "held", 1).await[0]["id"].as_str().unwrap().to_owned();
     let (mut recorded, mut last_replay) = (audit(&scene, "").await.len(), String::new());
 
     for (method, path, filling, body, action) in ACTING {
@@ -126,6 +128,7 @@ async fn every_route_that_acts_is_recorded() {
             "HELD" => &held,
             "DELIVERED" => &delivered,
             "DEAD" => &dead,
+            "ISSUE" => &issue,
             "LAST" => &last_replay,
             name => name,
         };

@@ -6,7 +6,7 @@ use super::Scene;
 use crate::support::wait::until_async;
 
 /// Returns the open issues of a kind, once there are so many.
-async fn open(scene: &Scene, kind: &str, count: usize) -> Vec<Value> {
+pub(super) async fn open(scene: &Scene, kind: &str, count: usize) -> Vec<Value> {
     let path = format!("/api/v1/issues?kind={kind}");
     let read = async || scene.get(&path).await["issues"].as_array().unwrap().clone();
     until_async(async || read().await.len() == count).await;

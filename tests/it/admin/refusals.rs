@@ -121,7 +121,7 @@ impl Provocation<'_> {
     fn missing(&self) -> reqwest::RequestBuilder {
         let path = self.path(NOBODY, "no");
         match self.operation.path.as_str() {
-            "/api/v1/events" | "/api/v1/events/counts" => {
+            "/api/v1/events" | "/api/v1/events/counts" | "/api/v1/series" => {
                 self.request(&format!("{path}?destination=no"), TOKEN)
             }
             "/api/v1/rejected" => self.request(&format!("{path}?source=no"), TOKEN),
