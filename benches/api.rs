@@ -108,7 +108,11 @@ const CONDITIONS: [&str; 27] = [
 
 /// Each read of the API, lists with their conditions, and calls that try something.
 async fn calls(relay: &Relay, ids: &[EventId]) -> Result<Vec<Call>, Box<dyn std::error::Error>> {
-    let (old, new) = (ids[0], ids[ids.len() - 1]);
+    let (old, new) = (ids[0].to_string(), ids[ids.len() - 1]);
+    // Explained by the mapping in service: the texts of the versions are no mappings.
+    let delivered = relay.get("events?source=form&state=delivered&limit=1").await?;
+    let delivered = delivered["events"][0]["id"].as_str().ok_or("no delivered event")?;
+    let explained = format!("events/{delivered}/explain?mapping=current");
     let mapping =
         "provider = \"form\"\nsecrets = [\"env:S\"]\n[[feedback]]\nproblem = \"$.text\"\n";
     let mut calls: Vec<Call> = Vec::new();
@@ -120,10 +124,9 @@ async fn calls(relay: &Relay, ids: &[EventId]) -> Result<Vec<Call>, Box<dyn std:
         else {
             continue;
         };
-        // Only of a source with a mapping: the last webhook but one is of `form`.
-        let event = if path.ends_with("explain") { ids[ids.len() - 11] } else { old };
         let path = path
-            .replace("events/{id}", &format!("events/{event}"))
+            .replace("events/{id}/explain", &explained)
+            .replace("events/{id}", &format!("events/{old}"))
             .replace("{name}", "form")
             .replace("replays/{id}", &format!("replays/{old}"))
             .replace("{digest}", &digest);
