@@ -62,6 +62,25 @@ fn changelog_has_this_version() {
     assert!(read("CHANGELOG.md").contains(&heading), "{heading}");
 }
 
+/// Returns the crates that one needs, by a lock file.
+fn locked(lock: &str, package: &str) -> BTreeSet<String> {
+    let lock = toml(lock, &read(lock));
+    let packages = lock["package"].as_array().unwrap();
+    let found = packages.iter().find(|it| it["name"].as_str() == Some(package)).unwrap();
+    let name = |it: &toml::Value| it.as_str().unwrap().split(' ').next().unwrap().to_owned();
+    found["dependencies"].as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn fuzz_targets_lock_what_the_program_needs() {
+    let manifest = toml("Cargo.toml", &read("Cargo.toml"));
+    let only_in_tests: BTreeSet<String> =
+        manifest["dev-dependencies"].as_table().unwrap().keys().cloned().collect();
+    let own = &locked("Cargo.lock", "savio-relay") - &only_in_tests;
+
+    assert_eq!(locked("fuzz/Cargo.lock", "savio-relay"), own);
+}
+
 #[test]
 fn samples_are_exactly_those_of_the_tests() {
     let mut named = BTreeSet::new();
