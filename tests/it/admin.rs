@@ -23,6 +23,7 @@ mod refusals;
 mod roles;
 mod scraped;
 mod series;
+mod logins;
 mod sessions;
 mod source_tests;
 mod sources;
