@@ -6,12 +6,15 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::ConnectInfo;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use tracing::warn;
 
 use crate::rate::client_key::ClientKey;
+
+// A text would be parsed anew for each request, three times.
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A network such as `10.0.0.0/8`; a single address is a network too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +136,7 @@ fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Sender {
     }
     let is_peer = address == peer.to_canonical();
     // Only a local peer: anybody on the internet could send the header to escape the limits.
-    if is_peer && is_local(address) && headers.contains_key("x-forwarded-for") {
+    if is_peer && is_local(address) && headers.contains_key(&FORWARDED_FOR) {
         // Its header cannot be believed. But if all its requests counted for one client, any of its
         // clients could use up the limits of the others, so no limit for one client applies.
         return Sender::UnknownProxy(address);
@@ -160,7 +163,7 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let mut client = peer.to_canonical();
     // From the right: each proxy appends its peer, and what is left of a trusted one's entry may be
     // made up by the client. Header lines count as one list, in order (RFC 9110, 5.3).
-    for written in headers.get_all("x-forwarded-for").iter().rev() {
+    for written in headers.get_all(&FORWARDED_FOR).iter().rev() {
         for hop in written.to_str().unwrap_or_default().rsplit(',') {
             if !is_trusted(client) {
                 return client;

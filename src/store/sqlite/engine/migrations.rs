@@ -27,7 +27,7 @@ const fn adding(readable_from: usize, sql: &'static str) -> Migration {
 
 /// The n-th migrates a database to version n. From the 16th on they only add, so that one release
 /// of downgrade works.
-const MIGRATIONS: [Migration; 26] = [
+const MIGRATIONS: [Migration; 27] = [
     breaking(include_str!("../../../../migrations/sqlite/0001_events.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0002_gates.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0003_replays.sql")),
@@ -54,6 +54,7 @@ const MIGRATIONS: [Migration; 26] = [
     adding(15, include_str!("../../../../migrations/sqlite/0024_issues.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0025_half_hours.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0026_repeated_attempts.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0027_checks_of_states.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.
@@ -155,6 +156,8 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -167,6 +170,122 @@ mod tests {
             }
             let readable_from = migration.readable_from.expect("it only adds");
             assert!((oldest..number).contains(&readable_from), "migration {number}");
+        }
+    }
+
+    fn migrated() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+    }
+
+    fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut explain = connection.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let steps = explain.query_map([], |row| row.get("opcode")).unwrap();
+        steps.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn conditions_in_other_words_change_nothing_else() {
+        let reworded = MIGRATIONS.iter().position(|it| it.sql.contains("writable_schema")).unwrap();
+        let connection = Connection::open_in_memory().unwrap();
+        for migration in &MIGRATIONS[..reworded] {
+            connection.execute_batch(migration.sql).unwrap();
+        }
+        let before = schema(&connection);
+        let transaction = connection.unchecked_transaction().unwrap();
+        transaction.execute_batch(MIGRATIONS[reworded].sql).unwrap();
+        transaction.commit().unwrap();
+        let after = schema(&connection);
+
+        assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+        let changed: Vec<_> = before.iter().filter(|(name, sql)| after[*name] != **sql).collect();
+        assert_eq!(
+            changed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["events", "requests"]
+        );
+        for (name, sql) in changed {
+            let words =
+                |sql: &str| sql.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+            let (old, new) = (words(sql), words(&after[name]));
+            assert_eq!(old.len(), new.len(), "{name}");
+            for (old, new) in old.iter().zip(&new).filter(|(old, new)| old != new) {
+                let begin = |line: &str| line.split("CHECK").next().unwrap_or_default().to_owned();
+                assert!(old.contains(" IN (") && !new.contains(" IN ("), "{old} {new}");
+                assert_eq!(begin(old), begin(new));
+            }
+        }
+    }
+
+    /// What each table and index was made by.
+    fn schema(connection: &Connection) -> BTreeMap<String, String> {
+        let sql = "SELECT name, coalesce(sql, '') FROM sqlite_schema";
+        let mut query = connection.prepare(sql).unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    // One for each row that is stored would cost more than the row.
+    #[test]
+    fn conditions_of_a_stored_row_need_no_table_of_their_own() {
+        let connection = migrated();
+        let tables =
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+        let mut tables = connection.prepare(tables).unwrap();
+        let tables = tables.query_map([], |row| row.get(0)).unwrap();
+        for table in tables.map(Result::<String, _>::unwrap) {
+            let columns =
+                format!("SELECT group_concat('random()') FROM pragma_table_info('{table}')");
+            let values: String = connection.query_row(&columns, [], |row| row.get(0)).unwrap();
+            let steps = plan(&connection, &format!("INSERT INTO {table} VALUES ({values})"));
+            assert!(steps.iter().any(|step| step == "Insert" || step == "IdxInsert"), "{table}");
+            assert!(!steps.iter().any(|step| step == "OpenEphemeral"), "{table}");
+        }
+    }
+
+    #[test]
+    fn impossible_states_are_refused() {
+        let connection = migrated();
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        let event = |state: &str, due: &str, lease: &str, settled: &str| {
+            let sql = format!(
+                "INSERT INTO events (id, webhook, payload_start, payload_end, source, state, queued_at, due_at,
+                     lease_until, settled_at)
+                 VALUES (randomblob(16), 1, 0, 0, 'form', '{state}', 0, {due}, {lease}, {settled})"
+            );
+            connection.execute(&sql, []).map_err(|error| error.to_string())
+        };
+        for (state, due, lease, settled) in [
+            ("queued", "1", "NULL", "NULL"),
+            ("queued", "1", "1", "NULL"),
+            ("held", "NULL", "NULL", "NULL"),
+            ("delivered", "NULL", "NULL", "1"),
+            ("ignored", "NULL", "NULL", "1"),
+            ("dead", "NULL", "NULL", "1"),
+        ] {
+            assert_eq!(event(state, due, lease, settled), Ok(1), "{state}");
+        }
+        for (state, due, lease, settled) in [
+            ("lost", "NULL", "NULL", "NULL"),
+            ("", "NULL", "NULL", "NULL"),
+            ("queued", "NULL", "NULL", "NULL"),
+            ("queued", "1", "NULL", "1"),
+            ("held", "1", "NULL", "NULL"),
+            ("held", "NULL", "1", "NULL"),
+            ("held", "NULL", "NULL", "1"),
+            ("delivered", "NULL", "NULL", "NULL"),
+            ("ignored", "NULL", "NULL", "NULL"),
+            ("dead", "NULL", "NULL", "NULL"),
+        ] {
+            let refused = event(state, due, lease, settled).unwrap_err();
+            assert!(refused.starts_with("CHECK constraint failed"), "{state}: {refused}");
+        }
+        for (position, state) in
+            ["waiting", "sending", "done", "refused", "lost"].iter().enumerate()
+        {
+            let sql = "INSERT INTO requests (event, position, state) VALUES (1, ?1, ?2)";
+            let stored = connection.execute(sql, (position, state)).is_ok();
+            assert_eq!(stored, *state != "lost", "{state}");
         }
     }
 }
