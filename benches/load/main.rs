@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use crate::process::{Other, Workshop};
+use crate::process::{Other, Process, Workshop};
 use crate::report::Report;
 use crate::sink::Sink;
 
@@ -86,6 +86,9 @@ struct Plan {
     in_flight: usize,
     others: Vec<Other>,
     delay: RangeInclusive<u64>,
+    /// Set where builds are compared. With webhooks of one length, a few bytes more of each event may
+    /// be a page of the store more, or none.
+    varies: bool,
 }
 
 impl Plan {
@@ -104,7 +107,13 @@ impl Plan {
             in_flight: options.in_flight,
             others: options.other.clone(),
             delay: options.delay.clone(),
+            varies: options.short || options.before.is_some(),
         }
+    }
+
+    fn webhooks_for(&self, mut process: Process) -> Process {
+        process.varies = self.varies;
+        process
     }
 }
 

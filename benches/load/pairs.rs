@@ -74,9 +74,7 @@ async fn measured(
 ) -> Result<Measured, Failed> {
     let load = Load { connections, during: Duration::from_secs(plan.seconds) };
     let bench = workshop.bench()?;
-    let mut relay = workshop.relay(bench.path(), sink, plan.in_flight)?;
-    // With one length, a few bytes more of each event may be a page more or none.
-    relay.varies = true;
+    let relay = plan.webhooks_for(workshop.relay(bench.path(), sink, plan.in_flight)?);
     let Some(sink) = sink else { return load.on(&relay).await };
     let delivered = load.delivered_by(&relay, sink).await?;
     let tally = delivered.delivery.tally;

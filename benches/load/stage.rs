@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::ceiling::Kind;
@@ -71,18 +72,25 @@ pub(crate) async fn round(
 ) -> Result<Round, Failed> {
     let load = Load { connections, during: Duration::from_secs(plan.seconds) };
     let bench = workshop.bench()?;
-    let stand_in = (sink, plan.in_flight);
-    let verify = load.on(&Workshop::ceiling(Kind::Verify, bench.path(), stand_in)?).await?;
+    let ceiling = |kind, bench: &TempDir| {
+        let process = Workshop::ceiling(kind, bench.path(), (sink, plan.in_flight));
+        process.map(|process| plan.webhooks_for(process))
+    };
+    let relay = |sink, bench: &TempDir| {
+        let process = workshop.relay(bench.path(), sink, plan.in_flight);
+        process.map(|process| plan.webhooks_for(process))
+    };
+    let verify = load.on(&ceiling(Kind::Verify, &bench)?).await?;
     let bench = workshop.bench()?;
-    let durable = load.on(&Workshop::ceiling(Kind::Durable, bench.path(), stand_in)?).await?;
+    let durable = load.on(&ceiling(Kind::Durable, &bench)?).await?;
     let bench = workshop.bench()?;
-    let paused = load.on(&workshop.relay(bench.path(), None, plan.in_flight)?).await?;
+    let paused = load.on(&relay(None, &bench)?).await?;
     let bench = workshop.bench()?;
-    let ceiling = Workshop::ceiling(Kind::Delivered, bench.path(), stand_in)?;
+    let ceiling = ceiling(Kind::Delivered, &bench)?;
     let delivered = load.delivered_by(&ceiling, sink).await?;
     drop(ceiling);
     let bench = workshop.bench()?;
-    let relay = workshop.relay(bench.path(), Some(sink), plan.in_flight)?;
+    let relay = relay(Some(sink), &bench)?;
     let delivering = load.delivered_by(&relay, sink).await?;
     let mut others = Vec::new();
     for other in &plan.others {
