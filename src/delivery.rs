@@ -15,6 +15,7 @@ mod feature_requests;
 pub mod source_pauses;
 mod claims;
 pub mod outcome;
+mod interruption_log;
 mod persisted_gate;
 pub(crate) mod conflicts;
 pub mod gate;
@@ -104,14 +105,17 @@ impl Delivery {
     pub async fn pause(&self, now: Timestamp) -> Result<(), StoreError> {
         // The stored gate is read first: it would replace a pause that is set before.
         self.context.open(now).await?;
-        self.context.gate.change_by_person(|gate| gate.pause_by_person("by a person", now)).await
+        self.context
+            .gate
+            .change_by_person(now, |gate| gate.pause_by_person("by a person", now))
+            .await
     }
 
     /// Ends all pauses of the destination, those by the relay as well, except the one for a missing
     /// token.
     pub async fn resume(&self, now: Timestamp) -> Result<(), StoreError> {
         self.context.open(now).await?;
-        self.context.gate.change_by_person(|gate| gate.resume(now)).await
+        self.context.gate.change_by_person(now, |gate| gate.resume(now)).await
     }
 
     /// Pauses delivery of the source's events, for all destinations. Its webhooks are still

@@ -19,6 +19,7 @@ mod headline;
 mod mapping_version;
 mod arrival;
 mod inbox;
+mod interruption;
 mod issue;
 mod queue;
 mod archive;
@@ -50,6 +51,10 @@ pub use flows::{Flow, Flows};
 pub use half_hour::HalfHour;
 pub use headline::Headline;
 pub use inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
+pub use interruption::{
+    DestinationWrite, INTERRUPTIONS_KEPT, INTERRUPTIONS_MAX, Interruption, InterruptionChange,
+    InterruptionKind, LoggedInterruption,
+};
 pub use issue::{
     CLOSED_ISSUES_MAX, Issue, IssueFilter, IssueId, IssueKind, IssuePage, IssuePlace, IssueState,
     IssueStep, IssueWords, Mute, MuteOutcome, MuteRequest, OPEN_ISSUES_MAX, STEPS_MAX,

@@ -1,6 +1,8 @@
 //! `destinations`: shows what is sent to Savio and what waits, and pauses, resumes or probes a
 //! destination, through the running relay.
 
+mod log;
+
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -14,10 +16,12 @@ use super::relay_client::{CallError, RelayClient, segment};
 use super::stored_state::{self, DestinationState, DestinationStates};
 use super::times::{TimeFormat, TimeOptions, age};
 use super::{input, runtime, table};
+use crate::admin::time_bound::since;
 use crate::clock;
 use crate::config::Config;
 use crate::diagnostics::suggestion::nearest;
 use crate::secret::Environment;
+use log::DestinationLog;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -44,6 +48,14 @@ enum DestinationsCommand {
     Resume(OneDestination),
     /// Ask Savio now, and resume if the relay paused by itself and Savio works
     Probe(OneDestination),
+    /// Show when requests were not sent, and why, newest first; kept for 90 days
+    Log {
+        #[command(flatten)]
+        one: OneDestination,
+        /// Only what went on then or began later: an age (2h, 7d), a date (2026-01-31, in UTC) or a time
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: Option<Timestamp>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,6 +87,11 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
             DestinationsCommand::Pause(one) => change(&config, one, "pause").await,
             DestinationsCommand::Resume(one) => change(&config, one, "resume").await,
             DestinationsCommand::Probe(one) => probe(&config, one).await,
+            DestinationsCommand::Log { one: OneDestination { name, json, times }, since } => {
+                let relay = RelayClient::of(&config)?;
+                let log = DestinationLog { destination: chosen(&config, name)?, since };
+                log.show(&relay, json, &times.format()).await
+            }
         }
     })
 }

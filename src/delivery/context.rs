@@ -83,6 +83,7 @@ impl Context {
     }
 
     pub(super) fn replace_mappings(&self, mappings: Mappings) {
+        self.gate.serve(mappings.keys().cloned().collect());
         *self.mappings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(mappings);
         self.mappings_replaced.notify_one();
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::WaitKind;
 use crate::rate::Rate;
+use crate::store::{Interruption, InterruptionKind};
 use downtime::Downtime;
 use pause::ResumeOn;
 pub use pause::{Pause, PausedBy};
@@ -128,6 +129,39 @@ impl Gate {
             until.is_some().then_some(Closed { kind: WaitKind::Backoff, reason, until })
         };
         waits.into_iter().find_map(closed)
+    }
+
+    /// Returns what keeps requests from being sent, for the log.
+    pub(super) fn interruptions(&self, now: Timestamp) -> Vec<Interruption> {
+        let going_on = |kind, reason: &str, began_at| Interruption {
+            kind,
+            reason: reason.to_owned(),
+            began_at,
+            ended_at: None,
+        };
+        let by_person = self
+            .by_person
+            .iter()
+            .map(|pause| going_on(InterruptionKind::PausedByPerson, &pause.reason, pause.since));
+        let by_relay = self.by_relay.iter().map(|pause| {
+            let kind = match pause.ends {
+                ResumeOn::Token => InterruptionKind::NoToken,
+                ResumeOn::Probe(_) | ResumeOn::Person => InterruptionKind::PausedByAnswer,
+            };
+            going_on(kind, &pause.reason, pause.since)
+        });
+        let failing = self.failing.as_deref();
+        let breaker = self.breaker.iter().map(|_| {
+            let reason = failing.unwrap_or("Savio failed several times in a row");
+            going_on(InterruptionKind::Breaker, reason, self.failing_since().unwrap_or(now))
+        });
+        let backoff = self.held_back.iter().filter(|wait| wait.until() > now).map(|wait| {
+            let reason = failing.unwrap_or("Savio asked to wait");
+            let began_at = wait.since().unwrap_or(now);
+            let going_on = going_on(InterruptionKind::Backoff, reason, began_at);
+            Interruption { ended_at: Some(wait.until()), ..going_on }
+        });
+        by_person.chain(by_relay).chain(breaker).chain(backoff).collect()
     }
 
     /// Returns why no request may be sent before its turn, by the rate, although the gate is open.

@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::gate::{Closed, Gate, Settings, Signal};
-use crate::event::{DEFAULT_DESTINATION, WaitKind, WaitingFor};
-use crate::store::{Queue, StoreError, UnavailableKind};
+use super::interruption_log::{InterruptionLog, MERGED_WITHIN};
+use crate::event::{DEFAULT_DESTINATION, SourceName, WaitKind, WaitingFor};
+use crate::store::{DestinationWrite, Queue, StoreError, UnavailableKind};
 
 pub(super) struct PersistedGate {
     store: Arc<dyn Queue>,
@@ -29,6 +30,10 @@ struct GateState {
     is_loaded: bool,
     /// False while the store has an older state.
     is_saved: bool,
+    /// What the stored log of interruptions says.
+    log: InterruptionLog,
+    /// Those whose events are sent to the destination.
+    sources: Vec<SourceName>,
 }
 
 impl PersistedGate {
@@ -58,15 +63,22 @@ impl PersistedGate {
         let is_first = !self.state().is_loaded;
         if is_first {
             let gate: Gate = read(self.store.read_state(&key(&self.destination)).await?)?;
+            let ended_since = now.saturating_sub(MERGED_WITHIN).unwrap_or(Timestamp::MIN);
+            let recent = self.store.recent_interruptions(&self.destination, ended_since).await?;
             let mut state = self.state();
-            *state = GateState { gate, is_loaded: true, is_saved: true };
+            state.gate = gate.clone();
+            state.log = InterruptionLog::new(recent);
             state.gate.begin(missing, now);
+            let (changes, _) = state.log.follow(&state.gate.interruptions(now), now);
+            // What has ended while no relay ran, such as a missing token, ends in the log too.
+            state.is_saved = state.gate == gate && changes.is_empty();
+            state.is_loaded = true;
         }
         // `save` locks it again.
         drop(saving);
         self.follow(now);
         if !self.state().is_saved {
-            self.save().await?;
+            self.save(now).await?;
         }
         Ok(is_first)
     }
@@ -117,7 +129,7 @@ impl PersistedGate {
     /// `open`.
     pub(super) async fn note(&self, signal: &Signal, now: Timestamp) {
         let has_changed = self.change(|gate, settings| gate.note(signal, now, settings));
-        if has_changed && let Err(error) = self.save().await {
+        if has_changed && let Err(error) = self.save(now).await {
             let destination = &self.destination;
             warn!(%error, destination, "cannot record the state of {destination}");
         }
@@ -126,18 +138,26 @@ impl PersistedGate {
     /// Applies a person's change once it is on disk. If the write fails, nothing has changed.
     pub(super) async fn change_by_person(
         &self,
+        now: Timestamp,
         change: impl Fn(&mut Gate),
     ) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
         let mut changed = self.state().gate.clone();
         change(&mut changed);
-        self.store.write_state(&key(&self.destination), written(&changed)).await?;
+        let (write, log) = self.write_of(&changed, now);
+        self.store.write_destination(write).await?;
         // To the gate as it is now, and not the one that was written: an answer may have changed it
         // during the write, and is written with its own save.
         self.change(|gate, _| change(gate));
         let mut state = self.state();
         state.is_saved = state.gate == changed;
+        state.log = log;
         Ok(())
+    }
+
+    /// Names the sources whose events are sent to the destination.
+    pub(super) fn serve(&self, sources: Vec<SourceName>) {
+        self.state().sources = sources;
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&Gate) -> T) -> T {
@@ -156,7 +176,22 @@ impl PersistedGate {
         has_changed
     }
 
-    async fn save(&self) -> Result<(), StoreError> {
+    /// Returns what is written to keep this state, and the log as it is then.
+    fn write_of(&self, gate: &Gate, now: Timestamp) -> (DestinationWrite, InterruptionLog) {
+        let state = self.state();
+        let (changes, log) = state.log.follow(&gate.interruptions(now), now);
+        let write = DestinationWrite {
+            destination: self.destination.clone(),
+            state_name: key(&self.destination),
+            state: written(gate),
+            changes,
+            sources: state.sources.clone(),
+            now,
+        };
+        (write, log)
+    }
+
+    async fn save(&self, now: Timestamp) -> Result<(), StoreError> {
         // Without the lock, two writes could reach the store in the reverse order, and the older
         // state would stay.
         let _saving = self.saving.lock().await;
@@ -165,11 +200,14 @@ impl PersistedGate {
             // Before the write: a change during the write sets it to false again, and is written
             // with the next save.
             state.is_saved = true;
-            written(&state.gate)
+            state.gate.clone()
         };
-        let saved = self.store.write_state(&key(&self.destination), gate).await;
-        if saved.is_err() {
-            self.state().is_saved = false;
+        let (write, log) = self.write_of(&gate, now);
+        let saved = self.store.write_destination(write).await;
+        let mut state = self.state();
+        match &saved {
+            Ok(()) => state.log = log,
+            Err(_) => state.is_saved = false,
         }
         saved
     }

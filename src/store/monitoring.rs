@@ -10,6 +10,7 @@ use super::error::StoreError;
 use super::filter::PageRequest;
 use super::flows::Flows;
 use super::half_hour::HalfHour;
+use super::interruption::LoggedInterruption;
 use super::issue::{Issue, IssueFilter, IssueId, IssuePage, MuteOutcome, MuteRequest};
 use super::state_counts::StateCounts;
 use crate::event::SourceName;
@@ -74,6 +75,13 @@ pub trait Monitoring: Send + Sync {
         live: LiveSources,
         kept_since: Timestamp,
     ) -> Result<(), StoreError>;
+
+    /// Returns the interruptions of a destination that went on at this time or began later; newest first.
+    async fn interruptions(
+        &self,
+        destination: &str,
+        since: Timestamp,
+    ) -> Result<Vec<LoggedInterruption>, StoreError>;
 }
 
 /// Which flows, and how finely.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::error::StoreError;
+use super::interruption::{DestinationWrite, Interruption};
 use super::mapping_version::MappingText;
 use super::planned_request::PlannedRequest;
 use crate::event::{Event, EventId, Outcome, RecordKey, Request, SourceName, State};
@@ -77,6 +78,16 @@ pub trait Queue: Send + Sync {
     async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError>;
 
     async fn write_state(&self, name: &str, state: Value) -> Result<(), StoreError>;
+
+    /// Returns the interruptions of a destination that go on or have ended since then; oldest first.
+    async fn recent_interruptions(
+        &self,
+        destination: &str,
+        ended_since: Timestamp,
+    ) -> Result<Vec<Interruption>, StoreError>;
+
+    /// Writes the state of a destination and what changes in its log, in one commit.
+    async fn write_destination(&self, write: DestinationWrite) -> Result<(), StoreError>;
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -3,6 +3,7 @@
 pub(crate) mod model;
 mod clock;
 mod in_flight;
+mod interruptions;
 mod left_out;
 mod names;
 mod outcomes;

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Json;
 use jiff::Timestamp;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::stats::{QueueStats, queues};
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::params::PathSegment;
+use crate::admin::params::{PathSegment, QueryParams};
 use crate::admin::state::{AdminState, DestinationHandle as To};
+use crate::admin::time_bound::Since;
 use crate::clock;
 use crate::delivery::gate::PausedBy;
 use crate::event::SourceName;
-use crate::store::AuditAction;
+use crate::store::{AuditAction, Interruption, InterruptionKind, LoggedInterruption};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DestinationsListed)]
@@ -88,6 +89,61 @@ async fn destination(
         waiting_for_event: own().map(|queue| queue.waiting_for_event).sum(),
         oldest_queued_seconds: own().filter_map(|queue| queue.oldest_seconds).max(),
     })
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LogQuery {
+    /// Only interruptions that went on at this time or began later: an age, a date in UTC or a time; all that are
+    /// kept by default.
+    #[param(inline)]
+    since: Option<Since>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InterruptionList {
+    /// Newest first.
+    interruptions: Vec<InterruptionView>,
+}
+
+/// A time in which requests were not sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InterruptionView {
+    kind: InterruptionKind,
+    /// Why it began.
+    reason: String,
+    began_at: Timestamp,
+    /// Null while it goes on. A wait that Savio asked for has the time at which it is to end.
+    ended_at: Option<Timestamp>,
+    /// Events that are queued now, or were when it ended; of a wait that Savio asked for, when it was last extended.
+    waiting: u64,
+}
+
+/// List when requests were not sent to a destination, and why, newest first: kept for 90 days
+#[utoipa::path(get, path = "/api/v1/destinations/{name}/log", params(LogQuery,
+        ("name" = SourceName, Path, description = "Name of the destination")),
+    responses((status = 200, description = "At most the last 1000 interruptions", body = InterruptionList),
+        (status = 404, description = "There is no such destination")))]
+pub(crate) async fn log(
+    State(admin): State<Arc<AdminState>>,
+    PathSegment(name): PathSegment,
+    QueryParams(query, _): QueryParams<LogQuery>,
+) -> Result<Json<InterruptionList>, ApiError> {
+    let to = admin.destination(&name)?;
+    let now = clock::now();
+    let since = query.since.map_or(Timestamp::MIN, |Since(time)| time);
+    let logged = admin.store.interruptions(&name, since).await?;
+    let queued = queues(&admin, now).await?;
+    let sources = to.delivery.sources();
+    let waiting_now: u64 =
+        sources.iter().filter_map(|source| queued.get(source)).map(|queue| queue.events).sum();
+    let view = |LoggedInterruption { interruption, waiting }| {
+        let Interruption { kind, reason, began_at, ended_at } = interruption;
+        let goes_on = ended_at.is_none_or(|end| end > now);
+        let waiting = if goes_on { waiting_now } else { waiting };
+        InterruptionView { kind, reason, began_at, ended_at, waiting }
+    };
+    Ok(Json(InterruptionList { interruptions: logged.into_iter().map(view).collect() }))
 }
 
 async fn one(

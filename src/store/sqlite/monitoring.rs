@@ -16,12 +16,14 @@ use rusqlite::Connection;
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
+use super::rows::interruptions;
 use crate::event::SourceName;
 use crate::store::dead_cause::DeadCause;
 use crate::store::error::StoreError;
 use crate::store::filter::PageRequest;
 use crate::store::flows::Flows;
 use crate::store::half_hour::HalfHour;
+use crate::store::interruption::LoggedInterruption;
 use crate::store::issue::{Issue, IssueFilter, IssueId, IssuePage, MuteOutcome, MuteRequest};
 use crate::store::monitoring::{
     Balance, HeldEvents, LiveSources, Monitoring, OverdueSource, SeriesRequest,
@@ -138,5 +140,17 @@ impl Monitoring for Sqlite {
             Ok(live_half_hours::write(transaction, &live, kept_since)?)
         };
         self.writer.write(write).await
+    }
+
+    async fn interruptions(
+        &self,
+        destination: &str,
+        since: Timestamp,
+    ) -> Result<Vec<LoggedInterruption>, StoreError> {
+        let destination = destination.to_owned();
+        let read = move |connection: &Connection| {
+            Ok(interruptions::list(connection, &destination, since)?)
+        };
+        self.readers.read(Purpose::Lookup, read).await
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rusqlite::Connection;
 use serde_json::Value;
 use tokio::time::sleep;
 use tracing::warn;
@@ -26,9 +27,11 @@ use super::database::Sqlite;
 use super::engine::database_file;
 use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
+use super::rows::interruptions;
 use crate::clock;
 use crate::event::{RecordKey, SourceName, State};
 use crate::store::error::StoreError;
+use crate::store::interruption::{DestinationWrite, Interruption};
 use crate::store::queue::{
     Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, Progress, Queue, Renewal,
 };
@@ -174,6 +177,26 @@ impl Queue for Sqlite {
         self.writer
             .write(move |connection| destination_state::write(connection, &name, &state))
             .await
+    }
+
+    async fn recent_interruptions(
+        &self,
+        destination: &str,
+        ended_since: Timestamp,
+    ) -> Result<Vec<Interruption>, StoreError> {
+        let destination = destination.to_owned();
+        let read = move |connection: &Connection| {
+            Ok(interruptions::recent(connection, &destination, ended_since)?)
+        };
+        self.readers.read(Purpose::Delivery, read).await
+    }
+
+    async fn write_destination(&self, write: DestinationWrite) -> Result<(), StoreError> {
+        let write = move |connection: &Transaction<'_>| {
+            destination_state::write(connection, &write.state_name, &write.state)?;
+            Ok(interruptions::write(connection, &write)?)
+        };
+        self.writer.write(write).await
     }
 }
 

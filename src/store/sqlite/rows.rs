@@ -5,4 +5,5 @@ pub(super) mod columns;
 pub(super) mod events;
 pub(super) mod expressions;
 pub(super) mod headlines;
+pub(super) mod interruptions;
 pub(super) mod previous_state;

@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-pub(super) const ROUTES: [(&str, &str, &str); 48] = [
+pub(super) const ROUTES: [(&str, &str, &str); 49] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
@@ -35,6 +35,7 @@ pub(super) const ROUTES: [(&str, &str, &str); 48] = [
     ("GET", "/api/v1/about", "read"),
     ("GET", "/api/v1/rejected", "read"),
     ("GET", "/api/v1/destinations", "read"),
+    ("GET", "/api/v1/destinations/{name}/log", "read"),
     ("POST", "/api/v1/destinations/{name}/pause", "operate"),
     ("POST", "/api/v1/destinations/{name}/probe", "operate"),
     ("POST", "/api/v1/destinations/{name}/resume", "operate"),

@@ -61,6 +61,30 @@ async fn paused_destination_and_source_deliver_after_resume() {
 }
 
 #[tokio::test]
+async fn log_of_a_destination_has_its_pauses_and_what_waited() {
+    let scene = Scene::new().await;
+    scene.savio_answers().await;
+    let log = async |query: &str| {
+        let path = format!("/api/v1/destinations/default/log{query}");
+        scene.get(&path).await["interruptions"].clone()
+    };
+    assert_eq!(log("").await, json!([]));
+
+    scene.post("/api/v1/destinations/default/pause", json!({})).await;
+    let id = scene.webhook(&json!({ "text": "a" })).await;
+    let now = log("?since=1h").await;
+    assert_eq!(now[0]["kind"], "paused_by_person");
+    assert_eq!((&now[0]["ended_at"], &now[0]["waiting"]), (&Value::Null, &json!(1)), "{now}");
+
+    scene.post("/api/v1/destinations/default/resume", json!({})).await;
+    scene.until(&id, "delivered").await;
+    let then = log("").await;
+    assert!(then[0]["ended_at"].is_string(), "{then}");
+    assert_eq!((then.as_array().unwrap().len(), &then[0]["waiting"]), (1, &json!(1)));
+    assert_eq!(log("?since=2100-01-01").await, json!([]));
+}
+
+#[tokio::test]
 async fn rejected_webhook_is_listed_with_a_hint() {
     let scene = Scene::new().await;
     let url = format!("{}/hooks/form", scene.relay.url);

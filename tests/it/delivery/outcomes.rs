@@ -23,7 +23,7 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
 impl Relay {
-    async fn keep_some(&self, events: usize) -> Vec<EventId> {
+    pub(super) async fn keep_some(&self, events: usize) -> Vec<EventId> {
         let mut ids = Vec::new();
         for _ in 0..events {
             ids.push(self.keep(feedback()).await);

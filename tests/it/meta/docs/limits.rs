@@ -280,6 +280,10 @@ fn login_limits() -> Vec<(&'static str, String)> {
                 count_of("store/", "SESSIONS_MAX")
             ),
         ),
+        (
+            "interruptions that are kept of a destination",
+            format!("{}, and for 90 days", count_of("store/interruption", "INTERRUPTIONS_MAX")),
+        ),
         ("failed logins of one client, and in all", "5 in 10 s, and 5 a second".to_owned()),
         ("time for which a login link is valid", duration("admin/logins/links", "VALID_FOR")),
         ("login links at a time", count_of("admin/logins/", "LINKS_MAX")),
