@@ -1,5 +1,5 @@
-//! The JSON API of the admin listener, which requires a token. Its OpenAPI description is generated
-//! from the same code.
+//! The JSON API of the admin listener, which requires a token, and the pages to log in. Their OpenAPI
+//! description is generated from the same code.
 
 mod states_param;
 mod accept;
@@ -36,15 +36,13 @@ pub(crate) mod change_views;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Json};
-use axum::routing::get;
+use axum::response::IntoResponse;
 use axum::{Extension, Router};
-use serde_json::{Value, json};
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
+use utoipa::openapi::OpenApi;
 
 use access::AccessControl;
 use api::description::WrittenDescription;
@@ -68,12 +66,12 @@ const REQUESTS_MAX: usize = 64;
 /// Routes of the admin listener.
 pub fn router(state: Arc<AdminState>) -> Router {
     let (routes, description) = api::described();
+    let (pages, described_pages) = pages::described(Arc::clone(&state.logins));
     let contracts = Contracts::of(&description);
     let access = AccessControl { logins: Arc::clone(&state.logins), contracts: contracts.clone() };
     let bodies = Bodies::new(contracts.clone());
-    let pages = pages::router(Arc::clone(&state.logins));
     routes
-        .layer(Extension(WrittenDescription::of(&description)))
+        .layer(Extension(WrittenDescription::of(&whole(description, described_pages))))
         .route_layer(from_fn_with_state(contracts, known_params::check))
         .fallback(|| async { ApiError::NotFound("no such route".to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
@@ -93,16 +91,15 @@ pub fn router(state: Arc<AdminState>) -> Router {
             error!("a request to the API was not answered: internal error");
             ApiError::Internal.into_response()
         }))
-        .route("/healthz", get(health).fallback(|| async { ApiError::MethodNotAllowed }))
         .layer(map_response(response_headers::add))
 }
 
-async fn health(uri: Uri) -> Result<Json<Value>, ApiError> {
-    known_params::require(&uri, &[])?;
-    Ok(Json(json!({ "status": "ok" })))
+fn whole(mut api: OpenApi, pages: OpenApi) -> OpenApi {
+    api.merge(pages);
+    api
 }
 
 /// Returns the description that `/api/v1/openapi.json` serves.
-pub fn description() -> utoipa::openapi::OpenApi {
-    api::described().1
+pub fn description() -> OpenApi {
+    whole(api::described().1, pages::description())
 }

@@ -99,7 +99,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
     (routes, description)
 }
 
-fn event_routes(routes: Routes) -> Routes {
+fn event_routes(routes: Routes<Arc<AdminState>>) -> Routes<Arc<AdminState>> {
     routes
         .routes(Role::Read, routes!(events::list))
         .routes(Role::Read, routes!(events::counts))

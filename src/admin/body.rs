@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -61,15 +62,25 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     };
     let (parts, body) = request.into_parts();
     match gather(body, BYTES_MAX, bodies.time_max).await {
-        // A pause with `{"until": ...}` would be one without an end. The form of a page always has a
-        // field, and is no body if it has no other.
-        Ok(body) if !takes_body && !is_empty(&body) && !csrf::is_token_alone(&parts, &body) => {
-            let reason = "this route takes no body: send none, or {}";
-            ApiError::BadRequest(reason.to_owned()).into_response()
+        Ok(body) => {
+            if !takes_body && let Err(refusal) = require_no_body(&parts, &body) {
+                return refusal.into_response();
+            }
+            next.run(Request::from_parts(parts, Body::from(body))).await
         }
-        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// Fails if a request has a body that says something.
+// A pause with `{"until": ...}` would be one without an end. The form of a page always has a field, and
+// is no body if it has no other.
+pub(super) fn require_no_body(parts: &Parts, body: &[u8]) -> Result<(), ApiError> {
+    if is_empty(body) || csrf::is_token_alone(parts, body) {
+        return Ok(());
+    }
+    let reason = "this route takes no body: send none, or {}";
+    Err(ApiError::BadRequest(reason.to_owned()))
 }
 
 fn is_empty(body: &[u8]) -> bool {

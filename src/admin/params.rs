@@ -37,13 +37,24 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<QueryParams<A, B>, ApiError> {
-        let pairs: Vec<(String, String)> = read(&parts.uri)?;
-        for (key, value) in &pairs {
-            not_blank(key, value)?;
-        }
+        let pairs = pairs(&parts.uri)?;
         let address = with_one_state(&parts.uri, &pairs)?;
         Ok(QueryParams(read(&address)?, read(&address)?))
     }
+}
+
+/// Reads the parameters of an address. They must be known.
+pub(super) fn query<T: DeserializeOwned>(address: &Uri) -> Result<T, ApiError> {
+    pairs(address)?;
+    read(address)
+}
+
+fn pairs(address: &Uri) -> Result<Vec<(String, String)>, ApiError> {
+    let pairs: Vec<(String, String)> = read(address)?;
+    for (key, value) in &pairs {
+        not_blank(key, value)?;
+    }
+    Ok(pairs)
 }
 
 /// Returns the address with its states in one parameter. Other parameters may not be repeated.

@@ -42,6 +42,20 @@ pub(super) fn describe(operation: &mut Operation, reads_body: bool, role: Role) 
     if has_body {
         common.push((ErrorCode::ContentType, "The body is no JSON by its `Content-Type`"));
     }
+    add(operation, common);
+}
+
+/// The same for a route that needs no token. What it reads and checks is its own to describe.
+pub(super) fn describe_open(operation: &mut Operation) {
+    let common = vec![
+        (ErrorCode::BadRequest, "A parameter or the body is not as described"),
+        (ErrorCode::MethodNotAllowed, "The method is another; `Allow` names those of this path"),
+        (ErrorCode::Internal, "An internal error, which is in the relay's log"),
+    ];
+    add(operation, common);
+}
+
+fn add(operation: &mut Operation, common: Vec<(ErrorCode, &'static str)>) {
     let responses = &mut operation.responses.responses;
     for (code, description) in common {
         // What the route says itself is more exact.

@@ -137,7 +137,7 @@ impl Scene {
         body: Option<&Value>,
     ) -> Answer {
         let method: Method = method.parse().unwrap();
-        let mut call = http().request(method, format!("{}{path}", self.relay.admin_url));
+        let mut call = browser::client().request(method, format!("{}{path}", self.relay.admin_url));
         if let Some(condition) = condition {
             call = call.header("if-match", condition);
         }

@@ -14,6 +14,13 @@ pub(super) struct Operation {
     pub(super) description: Value,
 }
 
+impl Operation {
+    /// Returns the schema of its JSON body; none if it takes none.
+    pub(super) fn json_body(&self) -> Option<&Value> {
+        self.description.pointer("/requestBody/content/application~1json/schema")
+    }
+}
+
 impl Description {
     pub(super) fn operations(&self) -> Vec<Operation> {
         let mut operations = Vec::new();

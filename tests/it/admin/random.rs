@@ -101,7 +101,7 @@ fn url_encoded(text: &str) -> String {
 /// Returns a body with keys that the description names, and one that no body has; none where a route
 /// takes none.
 fn body(description: &Description, operation: &Operation, call: &Call) -> Option<Value> {
-    let schema = operation.description.pointer("/requestBody/content/application~1json/schema")?;
+    let schema = operation.json_body()?;
     if let Some(body) = &call.body {
         return Some(body.clone());
     }

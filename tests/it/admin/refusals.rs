@@ -1,9 +1,10 @@
 //! What each route refuses, as the description says it and as the relay does it.
 
 use reqwest::Method;
-use reqwest::header::{ALLOW, CONTENT_TYPE, IF_MATCH};
+use reqwest::header::{ALLOW, CONTENT_TYPE, COOKIE, IF_MATCH, ORIGIN};
 use serde_json::{Value, json};
 
+use super::browser::{self, Caller, USER};
 use super::described::Operation;
 use super::{MAPPING, Scene, TOKEN};
 use crate::support::external_tool::run_tool;
@@ -14,6 +15,8 @@ const METRICS_TOKEN: &str = "a token for the metrics only";
 
 /// Requests that provoke the refusals of one route.
 struct Provocation<'s> {
+    /// Session of a user of the proxy.
+    cookie: &'s str,
     scene: &'s Scene,
     operation: &'s Operation,
     held: &'s str,
@@ -36,6 +39,8 @@ impl Provocation<'_> {
     fn provoke(&self, status: &str) -> Option<reqwest::RequestBuilder> {
         let path = self.path(self.held, "form");
         Some(match status {
+            // Pages log in with a body, and without a token.
+            "401" | "403" | "415" if self.is_open() => self.open_refusal(status),
             "400" => self.request(&format!("{path}?zz=1"), TOKEN),
             "401" => self.request(&path, "a token that is not known"),
             "403" => self.request(&path, METRICS_TOKEN),
@@ -71,6 +76,8 @@ impl Provocation<'_> {
                 );
                 evil.header("host", "evil.example").header("cookie", "savio_relay_session=x")
             }
+            // More would be cut off before it is sent.
+            "413" if self.is_open() => self.request(&path, TOKEN).body(vec![b' '; 16 * 1024 + 1]),
             "413" => self.request(&path, TOKEN).body(vec![b' '; 12 * 1024 * 1024 + 1]),
             "415" => self.request(&path, TOKEN).header(CONTENT_TYPE, "text/plain").body("{}"),
             // A body that takes half a minute, too many wrong tokens, an unavailable store and a bug have
@@ -78,6 +85,26 @@ impl Provocation<'_> {
             "408" | "429" | "500" | "503" => return None,
             _ => panic!("{status} is documented: provoke it here"),
         })
+    }
+
+    fn is_open(&self) -> bool {
+        self.operation.description["x-role"] == "none"
+    }
+
+    fn open_refusal(&self, status: &str) -> reqwest::RequestBuilder {
+        let Provocation { scene, operation, .. } = self;
+        let method: Method = operation.method.parse().unwrap();
+        let url = format!("{}{}", scene.relay.admin_url, operation.path);
+        let request = http().request(method, url);
+        let is_login = operation.json_body().is_some();
+        match status {
+            "401" if is_login => request.json(&json!({ "token": "a token that is not known" })),
+            "401" => request.header(USER, "ada").header(USER, "bob"),
+            "403" if is_login => request.header(ORIGIN, "https://evil.example"),
+            // Without the session's token.
+            "403" => request.header(USER, "ada").header(COOKIE, self.cookie),
+            _ => request.body("token"),
+        }
     }
 
     fn changes(&self, name: &str) -> reqwest::RequestBuilder {
@@ -151,9 +178,13 @@ impl Provocation<'_> {
 
 #[tokio::test]
 async fn every_documented_refusal_is_given_with_its_code() {
-    let config =
-        "[[admin.tokens]]\nname = \"scraper\"\ntoken = \"env:SCRAPER\"\nrole = \"metrics\"\n";
-    let scene = Scene::configured(config, &[("SCRAPER", METRICS_TOKEN)]).await;
+    let config = format!(
+        "[[admin.tokens]]\nname = \"scraper\"\ntoken = \"env:SCRAPER\"\nrole = \"metrics\"\n\
+         [admin.proxy_auth]\nheader = \"{USER}\"\nfrom = \"127.0.0.1\"\n"
+    );
+    let scene = Scene::configured(&config, &[("SCRAPER", METRICS_TOKEN)]).await;
+    let begun = Caller::of_proxy("ada").request(&scene, "GET", "/api/v1/session");
+    let cookie = browser::cookie(&begun.send().await.unwrap());
     let [_, _, held, erased] = scene.one_of_each().await;
     scene.post(&format!("/api/v1/events/{erased}/erase"), json!({})).await;
     scene.post("/api/v1/sources/form/pause", json!({})).await;
@@ -162,6 +193,7 @@ async fn every_documented_refusal_is_given_with_its_code() {
 
     for operation in scene.description().await.operations() {
         let place = Provocation {
+            cookie: &cookie,
             scene: &scene,
             operation: &operation,
             held: &held,
@@ -170,7 +202,7 @@ async fn every_documented_refusal_is_given_with_its_code() {
         };
         for (status, documented) in operation.description["responses"].as_object().unwrap() {
             assert!(!documented["description"].as_str().unwrap_or_default().is_empty());
-            if status == "200" {
+            if ["200", "204", "303"].contains(&status.as_str()) {
                 continue;
             }
             let content = &documented["content"]["application/json"];
@@ -223,11 +255,7 @@ async fn error_outside_of_the_api_is_an_error_object_too() {
 #[tokio::test]
 async fn unknown_parameter_is_refused_by_every_route() {
     let scene = Scene::new().await;
-    let mut paths: Vec<(String, String)> = vec![("GET".to_owned(), "/healthz".to_owned())];
-    let operations = scene.description().await.operations().into_iter();
-    paths.extend(operations.map(|it| (it.method, it.path)));
-
-    for (method, path) in paths {
+    for Operation { method, path, .. } in scene.description().await.operations() {
         for query in ["zz=1", "zz", "limit=1&zz=", "%7A%7A=1"] {
             let answer = scene.call(&method, &format!("{path}?{query}"), None).await;
             let reason = answer.json()["reason"].as_str().unwrap().to_owned();
@@ -290,8 +318,7 @@ async fn body_for_a_route_that_takes_none_is_refused() {
     let mut tried = 0;
 
     for operation in scene.description().await.operations() {
-        let takes_body = operation.description.get("requestBody").is_some();
-        if operation.method == "GET" || takes_body {
+        if operation.method == "GET" || operation.json_body().is_some() {
             continue;
         }
         let path = operation.path.replace("{id}", &held).replace("{name}", "form");

@@ -58,6 +58,15 @@ pub(super) const ROUTES: [(&str, &str, &str); 49] = [
     ("GET", "/api/v1/openapi.json", "read"),
 ];
 
+/// The routes that need no token.
+const OPEN: [(&str, &str, &str); 5] = [
+    ("GET", "/", "none"),
+    ("GET", "/healthz", "none"),
+    ("GET", "/login", "none"),
+    ("POST", "/login", "none"),
+    ("POST", "/logout", "none"),
+];
+
 /// The roles, each of which includes those before it.
 pub(super) const ROLES: [&str; 4] = ["metrics", "read", "operate", "edit"];
 
@@ -65,6 +74,9 @@ pub(super) const ROLES: [&str; 4] = ["metrics", "read", "operate", "edit"];
 pub(super) const EVERYTHING: &str = "everything";
 
 pub(super) fn rank(role: &str) -> usize {
+    if role == "none" {
+        return 0;
+    }
     let named = ROLES.iter().position(|it| *it == role);
     named.unwrap_or_else(|| {
         assert_eq!(role, EVERYTHING);
@@ -115,14 +127,16 @@ async fn every_route_states_the_role_that_it_needs() {
         .operations()
         .into_iter()
         .map(|it| {
-            let role = it.description["x-role"].as_str().unwrap_or("none").to_owned();
+            let role = it.description["x-role"].as_str().unwrap().to_owned();
+            let is_open = it.description["security"] == json!([]);
+            assert_eq!(is_open, role == "none", "{} {}", it.method, it.path);
             (it.method, it.path, role)
         })
         .collect();
     described.sort();
 
     let owned = |(a, b, c): &(&str, &str, &str)| (a.to_string(), b.to_string(), c.to_string());
-    let mut expected: Vec<_> = ROUTES.iter().map(owned).collect();
+    let mut expected: Vec<_> = ROUTES.iter().chain(&OPEN).map(owned).collect();
     expected.sort();
     assert_eq!(described, expected);
 }

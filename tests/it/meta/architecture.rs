@@ -12,6 +12,8 @@ use std::path::Path;
 use graph::{cycles, is_into_front_page, uses};
 use paths::{Named, named};
 
+use super::tree::{files, read};
+
 /// Modules that all others may import.
 const WORDS: [&str; 11] = [
     "event",
@@ -334,4 +336,31 @@ fn files_form_no_cycle_and_use_no_front_page_from_below() {
 
     assert_eq!(into_front_pages, BTreeSet::new());
     assert_eq!(cycles(&others), Vec::<Vec<String>>::new());
+}
+
+/// Calls of axum by which a route could be added to a router, and no description.
+const UNDESCRIBED_ROUTES: [&str; 7] = [
+    "Router::new(",
+    "Router::default(",
+    ".route(",
+    ".route_service(",
+    ".nest(",
+    ".nest_service(",
+    ".fallback_service(",
+];
+
+#[test]
+fn admin_listener_answers_no_path_that_is_not_described() {
+    let mut looked_at = 0;
+    for path in files("src", ".rs").iter().filter(|path| path.starts_with("src/admin")) {
+        let text = read(path);
+        for call in UNDESCRIBED_ROUTES {
+            assert!(!text.contains(call), "{path}: add the route by `Routes`, and not by {call}");
+        }
+        // The one list from which routes and description both come.
+        let is_list = text.contains("OpenApiRouter");
+        assert_eq!(is_list, path == "src/admin/routes.rs", "{path}");
+        looked_at += 1;
+    }
+    assert!(looked_at > 50, "{looked_at} files");
 }
