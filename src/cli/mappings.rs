@@ -105,10 +105,11 @@ fn table_of(versions: &[VersionView], times: &TimeFormat) -> String {
         let more = if version.at_least { " or more" } else { "" };
         let state = if version.in_service { "in service" } else { "" };
         let events = format!("{}{more}", version.events);
-        [since, version.digest.short(), events, state.to_owned()]
+        let by = version.by.as_deref().unwrap_or("the file").to_owned();
+        [since, version.digest.short(), events, by, state.to_owned()]
     };
     let rows: Vec<_> = versions.iter().zip(since).map(row).collect();
-    table::table([since_name.as_str(), "digest", "events", ""], &rows, stdout_style())
+    table::table([since_name.as_str(), "digest", "events", "by", ""], &rows, stdout_style())
 }
 
 /// Prints a text byte for byte.

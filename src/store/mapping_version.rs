@@ -51,6 +51,8 @@ pub struct MappingHistoryEntry {
     pub at_least: bool,
     /// Whether no other text of the source went into service after it.
     pub is_newest: bool,
+    /// Who put it into service by the API, as the audit names them.
+    pub by: Option<String>,
 }
 
 /// A page of a source's history.

@@ -39,7 +39,7 @@ const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A proposed mapping file, and the events to compare: the newest that match.
 // The filter is `EventQuery`, key by key: serde does not support `flatten` with
-// `deny_unknown_fields`.
+// `deny_unknown_fields`, and loses the place of a mistake.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangesBody {
@@ -64,10 +64,10 @@ pub(crate) struct ChangesBody {
     contains: Option<String>,
     /// Events of exactly this type.
     r#type: Option<String>,
-    /// Events that stopped there.
+    /// Events that were not delivered, by where they stopped.
     #[schema(inline)]
     stage: Option<StoppedAt>,
-    /// Events that were sent at least so many times.
+    /// Events with at least so many attempts, of all their requests together.
     #[schema(value_type = Option<u32>, minimum = 1)]
     attempts_min: Option<NonZero<u32>>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not

@@ -51,6 +51,9 @@ pub(crate) struct VersionView {
     pub(crate) at_least: bool,
     /// True for the one by which events are mapped at present.
     pub(crate) in_service: bool,
+    /// Who put it into service by the API, as the audit names them. Null for a file that was written without the
+    /// API or came with the program, and after a year.
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,10 +99,10 @@ impl VersionList {
         is_in_service: impl Fn(MappingDigest) -> bool,
     ) -> VersionList {
         let view = |entry: MappingHistoryEntry| {
-            let MappingHistoryEntry { version, events, at_least, is_newest } = entry;
+            let MappingHistoryEntry { version, events, at_least, is_newest, by } = entry;
             let MappingVersion { digest, since } = version;
             let in_service = is_newest && is_in_service(digest);
-            VersionView { digest, since, events, at_least, in_service }
+            VersionView { digest, since, events, at_least, in_service, by }
         };
         let versions = history.versions.into_iter().map(view).collect();
         VersionList { versions, next: history.next }

@@ -2,13 +2,14 @@
 //! are mapped by them, reads the history of a source, and prunes what nobody needs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::engine::error::SqliteError;
 use super::engine::transaction::Transaction;
 use super::queue::leased_event::LeasedEvent;
-use super::rows::columns::{DigestColumn, SourceColumn, TimeColumn};
+use super::rows::columns::{DigestColumn, ShownColumn, SourceColumn, TimeColumn};
 use crate::event::{DigestPrefix, MappingDigest, SourceName};
 use crate::store::mapping_version::{
     FoundVersion, MappingHistory, MappingHistoryEntry, MappingText, MappingTexts, MappingVersion,
@@ -100,8 +101,23 @@ fn newest_number(connection: &Connection, source: &SourceName) -> rusqlite::Resu
     connection.prepare_cached(sql)?.query_row([source.as_str()], |row| row.get(0))
 }
 
+/// Time before a text went into service in which somebody ordered that, at most: changes wait for each
+/// other, and the relay waits for the store.
+const ORDERED_WITHIN: Duration = Duration::from_mins(2);
+
+// The entry of the audit has the time of the order, and is found by it: nothing is sorted, and two minutes
+// of the audit are few entries. Each counts for the first version that followed it: the same text may be
+// written to the file soon after.
 const HISTORY: &str = "SELECT number, digest, since,
-        (SELECT count(*) FROM (SELECT 1 FROM events WHERE mapping = mapping_versions.number LIMIT ?4))
+        (SELECT count(*) FROM (SELECT 1 FROM events WHERE mapping = mapping_versions.number LIMIT ?4)),
+        (SELECT who FROM audit INDEXED BY audit_listed
+            WHERE at BETWEEN mapping_versions.since - ?5 AND mapping_versions.since
+                AND target = 'source ' || mapping_versions.source
+                AND digest_after = lower(hex(mapping_versions.digest))
+                AND NOT EXISTS (SELECT 1 FROM mapping_versions AS earlier
+                    WHERE earlier.digest = mapping_versions.digest AND earlier.source = mapping_versions.source
+                        AND earlier.number < mapping_versions.number AND earlier.since >= at)
+            ORDER BY at DESC LIMIT 1)
     FROM mapping_versions WHERE source = ?1 AND number < ?2
     ORDER BY number DESC LIMIT ?3";
 
@@ -114,7 +130,9 @@ pub(super) fn history(
     let newest = newest_number(&snapshot, source)?;
     let before = after.map_or(i64::MAX, |VersionCursor(number)| number);
     let mut query = snapshot.prepare_cached(HISTORY)?;
-    let mut rows = query.query(params![source.as_str(), before, limit + 1, COUNTED_MAX + 1])?;
+    let within = i64::try_from(ORDERED_WITHIN.as_micros()).unwrap_or(i64::MAX);
+    let limits = (limit + 1, COUNTED_MAX + 1);
+    let mut rows = query.query(params![source.as_str(), before, limits.0, limits.1, within])?;
     let mut history = MappingHistory { versions: Vec::new(), next: None };
     let mut last = before;
     while let Some(row) = rows.next()? {
@@ -124,10 +142,12 @@ pub(super) fn history(
         }
         last = number(row)?;
         let counted: u64 = row.get(3)?;
+        let by: Option<ShownColumn> = row.get(4)?;
         history.versions.push(MappingHistoryEntry {
             version: version(row, 1)?,
             events: counted.min(COUNTED_MAX),
             at_least: counted > COUNTED_MAX,
+            by: by.map(|ShownColumn(name)| name),
             is_newest: newest == Some(last),
         });
     }
@@ -222,8 +242,9 @@ mod tests {
     fn versions_and_their_events_are_found_by_indexes() {
         let of_source = "SEARCH mapping_versions USING INDEX mapping_versions_of";
         let events = "SEARCH events USING COVERING INDEX events_mapped (mapping=?)";
+        let orders = "SEARCH audit USING INDEX audit_listed (at>? AND at<?)";
         for (sql, expected) in [
-            (HISTORY, &[of_source, events][..]),
+            (HISTORY, &[of_source, events, orders][..]),
             (IN_USE, &["SEARCH mapping_versions USING COVERING INDEX mapping_versions_with"]),
             (BEGINNING_WITH, &["SEARCH mapping_versions USING INDEX mapping_versions_with"]),
             (UNUSED, &[events]),

@@ -1,5 +1,6 @@
 //! What would change with another mapping, and the versions that were in service.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -116,17 +117,22 @@ async fn every_condition_of_a_list_is_one_of_each_body_with_a_filter() {
         all.find(|it| it.method == method && it.path == path).unwrap().description
     };
     let listed = of("GET", "/api/v1/events/counts")["parameters"].clone();
-    let conditions: Vec<&str> =
-        listed.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
-    assert!(conditions.contains(&"imported"), "{conditions:?}");
+    let listed = listed.as_array().unwrap().iter();
+    let conditions: BTreeMap<&str, &Value> =
+        listed.map(|it| (it["name"].as_str().unwrap(), &it["description"])).collect();
+    assert!(conditions.contains_key("imported"), "{conditions:?}");
 
     // The path has the source of a comparison.
     let path = "/api/v1/sources/{name}/changes";
     for (path, others) in [("/api/v1/replay", &[][..]), (path, &["source", "destination"])] {
         let body = of("POST", path)["requestBody"]["content"]["application/json"]["schema"].clone();
         let keys = description.resolve(&body)["properties"].as_object().unwrap();
-        for condition in conditions.iter().filter(|it| !others.contains(it)) {
-            assert!(keys.contains_key(*condition), "{path}: {condition}");
+        for (condition, meaning) in conditions.iter().filter(|(it, _)| !others.contains(it)) {
+            let key = keys.get(*condition).unwrap_or_else(|| panic!("{path}: {condition}"));
+            // A parameter says how several values are written.
+            if *condition != "state" {
+                assert_eq!(&&key["description"], meaning, "{path}: {condition}");
+            }
         }
     }
 }
@@ -286,45 +292,72 @@ async fn versions_are_listed_with_their_texts() {
     }
 }
 
+/// Returns the digests of the versions, newest first, and who put each into service.
+async fn versions(scene: &Scene) -> Vec<(String, Option<String>)> {
+    let listed = scene.get("/api/v1/sources/form/versions").await;
+    let versions = listed["versions"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    versions.map(|it| (text(&it["digest"]).unwrap(), text(&it["by"]))).collect()
+}
+
+/// Saves a mapping on top of the text with this digest.
+async fn save(scene: &Scene, token: &str, (before, mapping): (&str, &str)) {
+    let path = "/api/v1/sources/form/mapping";
+    let request = ("PUT", path, Some(before));
+    let saved = scene.call_if(token, request, Some(&json!({ "mapping": mapping }))).await;
+    assert_eq!(saved.status, 200, "{saved:?}");
+}
+
 #[tokio::test]
-async fn saved_mapping_is_a_new_version_and_the_one_before_is_put_back() {
-    let scene = Scene::new().await;
+async fn change_is_seen_before_it_is_saved_named_by_the_next_event_and_taken_back() {
+    let editor = "a token of the editor";
+    let config = "[[admin.tokens]]\nname = \"mia\"\ntoken = \"env:MIA\"\nrole = \"edit\"\n";
+    let scene = Scene::configured(config, &[("MIA", editor)]).await;
     scene.savio_answers().await;
-    let digest = MappingDigest::of(MAPPING).to_string();
-    // No file may have a mistake.
-    let other = scene.folder.path().join("mappings/off.toml");
-    std::fs::write(other, "provider = \"typeform\"\nsecrets = [\"env:NONE\"]\n").unwrap();
-    let path = scene.folder.path().join("mappings/form.toml");
-    std::fs::write(&path, losing()).unwrap();
-    until_async(async || {
-        let versions = scene.get("/api/v1/sources/form/versions").await;
-        versions["versions"].as_array().unwrap().len() == 2
-    })
-    .await;
+    let [old, new] = [MAPPING, &losing()].map(|text| MappingDigest::of(text).to_string());
+    let off = scene.folder.path().join("mappings/off.toml");
+    std::fs::write(off, "provider = \"typeform\"\nsecrets = [\"env:NONE\"]\n").unwrap();
+    for number in 0..200 {
+        let key = if number % 17 == 3 { "mail" } else { "email" };
+        scene.webhook(&json!({ "text": "Slow", key: "ada@example.com" })).await;
+    }
+
+    // It is seen before it is saved, and saved all the same.
+    let report = scene.post(PATH, json!({ "mapping": losing() })).await;
+    assert_eq!(counts(&report), [200, 188, 12, 0, 0, 0, 0]);
+    assert_eq!(versions(&scene).await, [(old.clone(), None)]);
+    save(&scene, editor, (&format!("\"{old}\""), &losing())).await;
     let id = scene.webhook(&json!({ "text": "Slow", "mail": "ada@example.com" })).await;
     let event = scene.until(&id, "delivered").await;
-    assert_eq!(event["mapping"]["digest"], MappingDigest::of(&losing()).to_string());
+    assert_eq!(event["mapping"]["digest"], new);
+    assert_eq!(event["requests"][0]["body"], json!({ "problem": "Slow" }));
+    let by = |name: &str| Some(name.to_owned());
+    assert_eq!(versions(&scene).await, [(new.clone(), by("mia")), (old.clone(), None)]);
 
-    // The text of before is put back, byte for byte.
-    let before = scene.get(&format!("/api/v1/sources/form/versions/{}", &digest[..4])).await;
+    // The text of before is taken back from the history, byte for byte.
+    let before = scene.get(&format!("/api/v1/sources/form/versions/{}", &old[..4])).await;
     assert_eq!((before["text"].as_str(), &before["in_service"]), (Some(MAPPING), &json!(false)));
-    std::fs::write(&path, before["text"].as_str().unwrap()).unwrap();
-    until_async(async || {
-        let versions = scene.get("/api/v1/sources/form/versions?limit=1").await;
-        let newest = &versions["versions"][0];
-        newest["digest"] == digest.as_str() && newest["in_service"] == true
-    })
-    .await;
-    let all = scene.get("/api/v1/sources/form/versions").await;
-    let digests: Vec<&str> = all["versions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["digest"].as_str().unwrap())
-        .collect();
-    assert_eq!(digests, [&digest, &MappingDigest::of(&losing()).to_string(), &digest]);
+    save(&scene, TOKEN, (&format!("\"{new}\""), before["text"].as_str().unwrap())).await;
+    let path = scene.folder.path().join("mappings/form.toml");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), MAPPING);
+    let id = scene.webhook(&json!({ "text": "Slow", "mail": "ada@example.com" })).await;
+    let event = scene.until(&id, "delivered").await;
+    assert_eq!(event["mapping"]["digest"], old);
+    assert_eq!(event["requests"][0]["body"]["person_email"], "ada@example.com");
+
+    // What somebody writes to the file has no name.
+    std::fs::write(&path, losing()).unwrap();
+    until_async(async || versions(&scene).await.len() == 4).await;
+    let expected = [
+        (new.clone(), None),
+        (old.clone(), by("admin.token")),
+        (new.clone(), by("mia")),
+        (old.clone(), None),
+    ];
+    assert_eq!(versions(&scene).await, expected);
     let page = scene.get("/api/v1/sources/form/versions?limit=1").await;
+    assert_eq!(page["versions"][0]["in_service"], true);
     let next = page["next"].as_str().unwrap();
     let rest = scene.get(&format!("/api/v1/sources/form/versions?after={next}")).await;
-    assert_eq!(rest["versions"].as_array().unwrap().len(), 2);
+    assert_eq!(rest["versions"].as_array().unwrap().len(), 3);
 }

@@ -157,10 +157,13 @@ async fn change_is_seen_before_it_is_saved_and_taken_back_from_the_history() {
     let history = place.says(&["mappings", "history", "form"], 0);
     let lines: Vec<&str> = history.lines().collect();
     assert!(
-        lines[1].contains(&new.short()) && lines[1].ends_with("1       in service"),
+        lines[1].contains(&new.short()) && lines[1].ends_with("1       the file  in service"),
         "{history}"
     );
-    assert!(lines[2].contains(&digest.short()) && lines[2].ends_with("200"), "{history}");
+    assert!(
+        lines[2].contains(&digest.short()) && lines[2].ends_with("200     the file"),
+        "{history}"
+    );
     let file = fs::File::create(place.0.path().join("mappings/form.toml")).unwrap();
     let mut show = program(place.0.path());
     show.args(["mappings", "history", "form", "--show", &digest.short()]);
