@@ -25,7 +25,7 @@ use language::scope::{AnswerSource, Scope};
 use language::taken::TakenNodes;
 use language::template::Templates;
 pub use language::template::{TEMPLATE_FUNCTIONS, TemplateFunction};
-pub use result::{FeatureRequestLink, LinkMode, MappedRequests, MappingError};
+pub use result::{FailedMapping, FeatureRequestLink, LinkMode, MappedRequests, MappingError};
 pub use rules::answers::AnswerRules;
 use rules::block::{BlockCompiler, MappingRun, RuleBlock};
 pub use rules::event_filter::events;
@@ -84,7 +84,16 @@ impl Mapping {
         event: &Event,
         payload: &Arc<Value>,
     ) -> Result<MappedRequests, MappingError> {
-        self.run(event, payload, Recorder::default()).0
+        self.run(event, payload, (Recorder::default(), false)).0.map_err(|failed| failed.error)
+    }
+
+    /// Maps one event as `apply` does. Where that fails, goes on to find what the event says.
+    pub fn apply_or_rest(
+        &self,
+        event: &Event,
+        payload: &Arc<Value>,
+    ) -> Result<MappedRequests, Box<FailedMapping>> {
+        self.run(event, payload, (Recorder::default(), true)).0
     }
 
     /// Maps one event as `apply` does, and records how each value was found; `lines` are those of
@@ -95,7 +104,8 @@ impl Mapping {
         payload: &Arc<Value>,
         lines: &LineIndex<'_>,
     ) -> Explanation {
-        let (mapped, recorder) = self.run(event, payload, Recorder::recording(lines));
+        let (mapped, recorder) = self.run(event, payload, (Recorder::recording(lines), false));
+        let mapped = mapped.map_err(|failed| failed.error);
         Explanation { mapped: Some(mapped), ..recorder.into_explanation(payload) }
     }
 
@@ -103,23 +113,28 @@ impl Mapping {
         &self,
         event: &Event,
         payload: &Arc<Value>,
-        recorder: Recorder<'r>,
-    ) -> (Result<MappedRequests, MappingError>, Recorder<'r>) {
+        (recorder, keeps_rest): (Recorder<'r>, bool),
+    ) -> (Result<MappedRequests, Box<FailedMapping>>, Recorder<'r>) {
         // One scope for all blocks: the budgets of work and memory are those of the event.
         let scope = self.scope(event, payload, recorder.taken());
-        let mapped = MappedRequests::default();
-        let mut run = MappingRun { scope: &scope, templates: &self.templates, mapped, recorder };
-        let mapped = self.blocks_of(event, &mut run);
+        let (scope, templates, mapped) = (&scope, &self.templates, MappedRequests::default());
+        let mut run = MappingRun { scope, templates, mapped, recorder, keeps_rest };
+        let result = self.blocks_of(event, &mut run);
         if run.recorder.is_recording()
             && let Ok(Some(answers)) = scope.form_answers()
         {
             run.recorder.answers(&answers);
         }
-        (mapped.map(|()| run.mapped), run.recorder)
+        let MappingRun { mapped: rest, recorder, .. } = run;
+        match result {
+            Ok(()) => (Ok(rest), recorder),
+            Err(error) => (Err(Box::new(FailedMapping { error, rest })), recorder),
+        }
     }
 
-    /// Runs the blocks that accept the event.
+    /// Runs the blocks that accept the event, and returns the first failure.
     fn blocks_of(&self, event: &Event, run: &mut MappingRun<'_, '_>) -> Result<(), MappingError> {
+        let mut failure = None;
         for (position, block) in self.blocks.iter().enumerate() {
             run.recorder.block(&block.name);
             if !block.accepts(event) {
@@ -128,7 +143,10 @@ impl Mapping {
             }
             if let Err(unmappable) = block.run(position, run) {
                 run.recorder.reason(&unmappable.to_string());
-                return Err(unmappable);
+                failure.get_or_insert(unmappable);
+                if !run.keeps_rest {
+                    break;
+                }
             }
         }
         // Answers are read when the first value needs them, so their notes exist only now.
@@ -136,7 +154,7 @@ impl Mapping {
             run.note(note);
         }
         run.mapped.said = said(run);
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     fn scope<'a>(

@@ -20,7 +20,7 @@ use super::settings::MappingInService;
 use crate::event::{Event, Outcome, RecordKey, SourceName, WaitingFor};
 use crate::mapping::{MappedRequests, Mapping};
 use crate::store::{
-    ClaimedEvent, EarlierUpsert, MappingText, NextStep, Progress, StoreError, WaitsFor,
+    ClaimedEvent, EarlierUpsert, Headline, MappingText, NextStep, Progress, StoreError, WaitsFor,
 };
 use crate::telemetry::traces::{DeliverySpan, WorkResult};
 
@@ -80,6 +80,8 @@ struct Job<'c> {
     plan: RequestPlan,
     /// The text by which the event was just mapped.
     mapped_by: Option<Arc<MappingText>>,
+    /// What the event says, if its mapping failed.
+    headline: Option<Headline>,
     span: DeliverySpan,
     clock: SteadyClock,
     guard: ClaimGuard<'c>,
@@ -96,7 +98,7 @@ impl<'c> Job<'c> {
         let span = context.process.traces.delivery(&claimed.event, destination, clock.now());
         let source = claimed.event.source.clone();
         let plan = RequestPlan::of(claimed, span.parent());
-        Job { context, source, plan, mapped_by: None, span, clock, guard }
+        Job { context, source, plan, mapped_by: None, headline: None, span, clock, guard }
     }
 
     async fn work_on(mut self) -> Finished {
@@ -153,7 +155,8 @@ impl<'c> Job<'c> {
             }
             // What only waits is mapped again, perhaps by another text.
             Err(next) if matches!(next, NextStep::Settle { .. }) => {
-                Progress { mapping: self.mapped_by.take(), ..Progress::to(next) }
+                let (headline, mapping) = (self.headline.take(), self.mapped_by.take());
+                Progress { headline, mapping, ..Progress::to(next) }
             }
             Err(next) => Progress::to(next),
         }
@@ -193,7 +196,10 @@ impl<'c> Job<'c> {
             None => mapper.map(mapping, event, None).await,
             Some(_) => self.map_suspect(mapping, event).await,
         };
-        requests.map_err(|error| error.next(now))
+        requests.map_err(|error| {
+            self.headline = error.headline();
+            error.next(now)
+        })
     }
 
     async fn map_suspect(

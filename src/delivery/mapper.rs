@@ -14,9 +14,9 @@ use tokio::task::spawn_blocking;
 
 use super::store_retry::STORE_RETRY_MAX;
 use crate::event::{Event, State};
-use crate::mapping::{MappedRequests, Mapping};
+use crate::mapping::{FailedMapping, MappedRequests, Mapping};
 use crate::parse_memory::{MemoryPermit, ParseMemory, bytes_to_reserve};
-use crate::store::NextStep;
+use crate::store::{Headline, NextStep};
 use mapping_lock::MappingLock;
 
 /// Memory of the default mapper, as in tests.
@@ -36,8 +36,8 @@ pub struct Mapper {
 /// The reason why an event was not mapped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MapError {
-    #[error("{0}")]
-    Unmappable(String),
+    #[error("{reason}")]
+    Unmappable { reason: String, headline: Option<Headline> },
     #[error("the mapping failed on it: this is a bug of the relay")]
     Panicked,
     #[error("it could not be marked")]
@@ -47,11 +47,26 @@ pub(super) enum MapError {
 }
 
 impl MapError {
+    fn unmappable(failed: &FailedMapping) -> MapError {
+        let FailedMapping { error, rest } = failed;
+        let headline = Headline::of(&rest.requests).saying(rest.said.as_deref());
+        let headline = Some(headline).filter(|it| *it != Headline::default());
+        MapError::Unmappable { reason: error.to_string(), headline }
+    }
+
+    /// Returns what the event says all the same.
+    pub(super) fn headline(&self) -> Option<Headline> {
+        match self {
+            MapError::Unmappable { headline, .. } => headline.clone(),
+            MapError::Panicked | MapError::Unmarked | MapError::Stopped => None,
+        }
+    }
+
     /// Returns the step to record instead.
     pub(super) fn next(self, now: Timestamp) -> NextStep {
         let reason = self.to_string();
         match self {
-            MapError::Unmappable(_) | MapError::Panicked => {
+            MapError::Unmappable { .. } | MapError::Panicked => {
                 NextStep::Settle { state: State::Dead, reason: Some(reason), at: now }
             }
             MapError::Unmarked => {
@@ -103,7 +118,7 @@ impl Mapper {
             map(&mapping, &event)
         };
         match spawn_blocking(work).await {
-            Ok(mapped) => mapped.map_err(MapError::Unmappable),
+            Ok(mapped) => mapped,
             // A panic affects this event only: a mapping is immutable, and what changes, from the
             // fuel to the requests, is made for one event and dropped with it. The event is dead;
             // otherwise it would be mapped, and fail, again and again.
@@ -113,8 +128,11 @@ impl Mapper {
     }
 }
 
-fn map(mapping: &Mapping, event: &Event) -> Result<MappedRequests, String> {
-    let payload: Value = serde_json::from_str(&event.payload)
-        .map_err(|error| format!("the payload is not JSON: {error}"))?;
-    mapping.apply(event, &Arc::new(payload)).map_err(|unmappable| unmappable.to_string())
+fn map(mapping: &Mapping, event: &Event) -> Result<MappedRequests, MapError> {
+    let payload: Value = serde_json::from_str(&event.payload).map_err(|error| {
+        let reason = format!("the payload is not JSON: {error}");
+        MapError::Unmappable { reason, headline: None }
+    })?;
+    let mapped = mapping.apply_or_rest(event, &Arc::new(payload));
+    mapped.map_err(|failed| MapError::unmappable(&failed))
 }

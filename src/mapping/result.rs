@@ -57,6 +57,14 @@ impl LinkMode {
     }
 }
 
+/// A mapping that failed, and what it gives of the event all the same.
+#[derive(Debug)]
+pub struct FailedMapping {
+    pub error: MappingError,
+    /// Requests without what failed in them. They are not to be sent.
+    pub rest: MappedRequests,
+}
+
 /// Reason why an event cannot be mapped: the field, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::error::StoreError;
+use super::headline::Headline;
 use super::interruption::{DestinationWrite, Interruption};
 use super::mapping_version::MappingText;
 use super::planned_request::PlannedRequest;
@@ -178,6 +179,8 @@ pub struct Progress {
     pub planned: Option<Vec<Request>>,
     /// What a person said, where the text of the feedback does not begin with it.
     pub said: Option<String>,
+    /// What the event says, as far as a mapping gives it that failed.
+    pub headline: Option<Headline>,
     /// Notes of the mapping, such as fields that were left out.
     pub notes: Vec<String>,
     /// Names of fields that the mapping left out because Savio would refuse their values.
@@ -193,9 +196,17 @@ pub struct Progress {
 impl Progress {
     /// Returns a step that records nothing but what is next.
     pub fn to(next: NextStep) -> Progress {
-        let (notes, left_out) = (Vec::new(), BTreeSet::new());
-        let (planned, said, mapping, attempt, shortened) = (None, None, None, None, None);
-        Progress { planned, said, notes, left_out, mapping, attempt, shortened, next }
+        Progress {
+            planned: None,
+            said: None,
+            headline: None,
+            notes: Vec::new(),
+            left_out: BTreeSet::new(),
+            mapping: None,
+            attempt: None,
+            shortened: None,
+            next,
+        }
     }
 
     /// Splits off all but the next step, as a step that keeps the claim.

@@ -120,6 +120,8 @@ pub(crate) struct MappingRun<'r, 'l> {
     pub(crate) templates: &'r Templates,
     pub(crate) mapped: MappedRequests,
     pub(crate) recorder: Recorder<'l>,
+    /// Whether it goes on where a field fails, to give what the event says all the same.
+    pub(crate) keeps_rest: bool,
 }
 
 /// Request that a block is building.
@@ -189,19 +191,25 @@ impl RuleBlock {
         Ok(())
     }
 
-    /// Builds the body; `None` if a field without which there is no request is empty.
+    /// Builds the body; `None` if a field without which there is no request is empty. Of a body that fails,
+    /// the run gets the rest, if it keeps that.
     fn body(
         &self,
         draft: &RequestDraft<'_>,
         run: &mut MappingRun<'_, '_>,
     ) -> Result<Option<Map<String, Value>>, MappingError> {
-        let mut body = Map::new();
+        let (mut body, mut failure) = (Map::new(), None);
         for field in &self.fields {
             let rule = field.rule;
-            match self.value(field, draft, run)? {
+            let value = self.value(field, draft, run).or_else(|failed| {
+                failure.get_or_insert(failed);
+                if run.keeps_rest { Ok(None) } else { Err(()) }
+            });
+            let Ok(value) = value else { break };
+            match value {
                 // Savio cannot store NUL, which literals and names of attributes may still contain.
                 Some(value) => drop(body.insert(rule.name.to_owned(), storable(value))),
-                None if rule.if_empty == EmptyPolicy::NoRequest => {
+                None if rule.if_empty == EmptyPolicy::NoRequest && failure.is_none() => {
                     let reason = format!("`{}` is empty{}", rule.name, draft.item_suffix());
                     run.recorder.reason(&reason);
                     run.note(format!("{}: no request, {reason}", self.name));
@@ -210,7 +218,9 @@ impl RuleBlock {
                 None => {}
             }
         }
-        Ok(Some(body))
+        let Some(failure) = failure else { return Ok(Some(body)) };
+        run.mapped.requests.push(Request { kind: self.kind, body });
+        Err(failure)
     }
 
     /// Returns the fields of this request that delivery looks up.

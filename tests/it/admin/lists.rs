@@ -39,6 +39,48 @@ async fn several_states_are_listed_counted_and_replayed() {
 }
 
 #[tokio::test]
+async fn dead_event_says_what_the_rest_of_its_mapping_gives() {
+    let scene = Scene::new().await.without_mistakes().await;
+    // The mapping fails, since a list is no text.
+    let payload = json!({ "text": { "wrong": 1 }, "email": "ada@example.com" });
+    let id = scene.webhook(&payload).await;
+
+    let event = scene.until(&id, "dead").await;
+
+    assert_eq!((&event["stage"], &event["who"]), (&json!("mapping"), &json!("ada@example.com")));
+    assert_eq!((&event["summary"], &event["requests"]), (&Value::Null, &json!([])));
+    let page = scene.get("/api/v1/events?state=dead&q=ada@example").await;
+    assert_eq!(ids(&page), [&id]);
+    assert_eq!(page["events"][0]["who"], "ada@example.com");
+
+    // Mapped by a text that works, it says all; erased, nothing.
+    let mapping = super::MAPPING.replace("$.text", "{{ payload.text.wrong }}");
+    let put = ("PUT", "/api/v1/sources/form/mapping", Some("*"));
+    let saved = scene.call_if(TOKEN, put, Some(&json!({ "mapping": mapping }))).await;
+    assert_eq!(saved.status, 200, "{saved:?}");
+    scene.savio_answers().await;
+    scene.post(&format!("/api/v1/events/{id}/replay"), json!({})).await;
+    let event = scene.until(&id, "delivered").await;
+    assert_eq!((&event["summary"], &event["who"]), (&json!("1"), &json!("ada@example.com")));
+    scene.post(&format!("/api/v1/events/{id}/erase"), json!({})).await;
+    let event = scene.get(&format!("/api/v1/events/{id}")).await;
+    assert_eq!((&event["summary"], &event["who"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn erased_dead_event_says_nothing() {
+    let scene = Scene::new().await;
+    let id = scene.webhook(&json!({ "text": [[]], "email": "ada@example.com" })).await;
+    scene.until(&id, "dead").await;
+
+    scene.post(&format!("/api/v1/events/{id}/erase"), json!({})).await;
+
+    let event = scene.get(&format!("/api/v1/events/{id}")).await;
+    assert_eq!(event["who"], Value::Null);
+    assert_eq!(ids(&scene.get("/api/v1/events?q=ada@example").await), [""; 0]);
+}
+
+#[tokio::test]
 async fn event_says_how_its_webhook_arrived() {
     let scene = Scene::new().await;
     let [delivered, _, held, _] = scene.one_of_each().await;

@@ -106,7 +106,7 @@ fn erase_one(
     // The order of receipt, the state and the times stay, so that all counts stay right. The
     // reason may quote the payload or Savio's answer to it.
     let sql = "UPDATE events SET erased_at = ?2, reason = 'its data was erased', notes = '[]',
-                   decoding_notes = '[]', payload_start = 0, payload_end = 0
+                   decoding_notes = '[]', headline = NULL, payload_start = 0, payload_end = 0
                WHERE number = ?1";
     transaction.prepare_cached(sql)?.execute(params![number, TimeColumn(request.at)])?;
     if let Some(person) = &request.person {

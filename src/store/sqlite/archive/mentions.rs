@@ -32,7 +32,7 @@ pub(super) fn find(
     let snapshot = connection.unchecked_transaction()?;
     let begun = Instant::now();
     let sql = "SELECT number, id, state, webhook, payload_start, payload_end,
-                   reason, delivery_id, type, notes, decoding_notes
+                   reason, delivery_id, type, notes, decoding_notes, headline
                FROM events WHERE number > ?1 AND erased_at IS NULL ORDER BY number LIMIT ?2";
     let mut query = snapshot.prepare_cached(sql)?;
     let mut rows = query.query(params![after.cast_signed(), EVENTS_MAX])?;
@@ -58,7 +58,7 @@ fn names(
     row: &Row<'_>,
     (person, last): (&EmailAddress, &mut LastWebhook),
 ) -> rusqlite::Result<bool> {
-    for column in 6..=10 {
+    for column in 6..=11 {
         if is_in(person, row.get(column)?) {
             return Ok(true);
         }

@@ -27,6 +27,10 @@ pub(crate) fn advance(
     if let Some(requests) = &progress.planned {
         plan(transaction, &event, (requests, progress.said.as_deref()))?;
     }
+    if let Some(headline) = &progress.headline {
+        let sql = "UPDATE events SET headline = ?2 WHERE number = ?1";
+        transaction.prepare_cached(sql)?.execute(params![event.number, JsonColumn(headline)])?;
+    }
     if let Some(text) = &progress.mapping {
         mapping_versions::record_use(transaction, &event, text)?;
     }

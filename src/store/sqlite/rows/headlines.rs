@@ -11,11 +11,12 @@ use crate::store::headline::Headline;
 // A page of 500 such events should not read gigabytes.
 const REQUESTS_BYTES_MAX: usize = 64 * 1024;
 
-/// Returns the event's headline, which is empty before the event is mapped.
+/// Returns the event's headline, which is empty before the event is mapped. Without a plan, it is that of a
+/// mapping that failed.
 pub(crate) fn read(connection: &Connection, event: i64) -> rusqlite::Result<Headline> {
-    let sql = "SELECT headline, CASE WHEN headline IS NULL AND octet_length(requests) <= ?2
-                   THEN requests END
-               FROM plans WHERE event = ?1";
+    let sql = "SELECT CASE WHEN plans.event IS NULL THEN events.headline ELSE plans.headline END,
+                   CASE WHEN plans.headline IS NULL AND octet_length(requests) <= ?2 THEN requests END
+               FROM events LEFT JOIN plans ON plans.event = events.number WHERE events.number = ?1";
     let mut query = connection.prepare_cached(sql)?;
     let plan = query.query_row(params![event, REQUESTS_BYTES_MAX], |row| {
         let (headline, requests): (Option<ShownColumn>, Option<ShownColumn>) =
