@@ -1,5 +1,6 @@
 //! Messages about files that people write: what is wrong, where, and what to write instead.
 
+mod counted;
 pub mod diagnostic;
 pub mod document;
 pub mod fix;
@@ -14,5 +15,6 @@ pub mod table;
 pub mod view;
 mod visible;
 
+pub(crate) use counted::counted;
 pub(crate) use visible::{in_one_line, one_line, visible_json};
 pub use visible::{is_terminal_control, visible};

@@ -25,6 +25,7 @@ use super::operator::operator;
 use super::{input, output as shown, runtime};
 use crate::clock;
 use crate::config::Config;
+use crate::diagnostics::counted;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::report::show;
 use crate::event::Request;
@@ -315,10 +316,8 @@ impl ImportRun<'_> {
 
 fn interrupted(error: &crate::store::StoreError, summary: &mut ImportSummary) -> CommandError {
     summary.clear();
-    let events = summary.events;
-    CommandError::Failed(format!(
-        "{error}; {events} events were imported: run it again, it is safe"
-    ))
+    let events = counted(summary.events, "event");
+    CommandError::Failed(format!("{error}; {events} imported: run it again, it is safe"))
 }
 
 /// Prints the requests of the events of a record that are no repeats.

@@ -14,7 +14,9 @@ use super::stored_state::{self, SourceState, SourceStates};
 use super::times::{TimeFormat, TimeOptions, age};
 use super::{input, runtime, table};
 use crate::config::Config;
+use crate::diagnostics::counted;
 use crate::diagnostics::suggestion::nearest;
+use crate::mapping_file::readiness::more_ready;
 use crate::secret::Environment;
 
 #[derive(Debug, clap::Args)]
@@ -113,7 +115,7 @@ fn listed(sources: &[SourceState], all: bool, times: &TimeFormat) -> String {
     }
     if shown.len() < sources.len() {
         let off = sources.len() - shown.len();
-        text += &format!("\n{off} more are off: `savio-relay sources list --all`\n");
+        text += &format!("\n{}, `savio-relay sources list --all`\n", more_ready(off));
     }
     text
 }
@@ -157,7 +159,8 @@ async fn change(config: &Config, one: &OneSource, verb: &str) -> Result<(), Comm
     output::print(&if paused {
         format!("{name} is paused: its webhooks are accepted, and its events wait ({queued})\n")
     } else {
-        format!("{name} is delivered again; {queued} events are queued\n")
+        let are = if queued == 1 { "is" } else { "are" };
+        format!("{name} is delivered again; {} {are} queued\n", counted(queued, "event"))
     })
 }
 

@@ -18,6 +18,7 @@ use super::clock::SteadyClock;
 use super::context::Context;
 use super::job::{self, Finished};
 use crate::clock;
+use crate::diagnostics::counted;
 use crate::event::{EventId, SourceName};
 use crate::store::{ClaimRequest, ClaimedEvent, StoreError};
 use clock_watch::ClockWatch;
@@ -333,9 +334,10 @@ impl Worker {
         let drained = timeout(limit, async { while self.join_next().await {} }).await;
         if drained.is_err() {
             let cut_off = self.tasks.len();
+            let events = counted(cut_off as u64, "event");
             warn!(
                 cut_off,
-                "shutdown timeout: {cut_off} events interrupted, they resume at the next start"
+                "shutdown timeout: {events} interrupted, to be resumed at the next start"
             );
             // Drops each task's `ClaimGuard`, which logs a request whose answer could not be
             // recorded.

@@ -16,6 +16,7 @@ use super::registry::Sources;
 use super::request::source_name;
 use super::response::{Acknowledgement, Rejection};
 use crate::clock;
+use crate::diagnostics::counted;
 use crate::event::{EventId, SourceName};
 use crate::http_client::error_chain;
 use crate::telemetry::metrics::Webhooks;
@@ -149,7 +150,8 @@ impl AccessLog {
                 _ = minutes.tick() => false,
             };
             for SuppressedLines { source, error, count } in self.limit.take_suppressed() {
-                warn!(%source, error, count, "refused {count} more webhooks for {source}: {error}");
+                let webhooks = counted(count, "more webhook");
+                warn!(%source, error, count, "refused {webhooks} for {source}: {error}");
             }
             if is_last {
                 return;

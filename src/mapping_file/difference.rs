@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::diagnostics::counted;
 use crate::diagnostics::in_one_line;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::{Request, RequestKind};
@@ -27,8 +28,8 @@ pub(crate) fn show(changed: &ChangedTest, look: OutputStyle) -> String {
         shown += &format!("{line}\n");
     }
     if lines.lines.len() > LINES_MAX {
-        writeln!(shown, "  … and {} more lines", lines.lines.len() - LINES_MAX)
-            .expect("writing to a String cannot fail");
+        let more = counted((lines.lines.len() - LINES_MAX) as u64, "more line");
+        writeln!(shown, "  … and {more}").expect("writing to a String cannot fail");
     }
     shown
 }

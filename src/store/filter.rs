@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::mapping_version::MappingVersion;
 use super::state_counts::StateCounts;
 use super::stopped_at::StoppedAt;
+use crate::diagnostics::counted;
 use crate::event::{EventId, SourceName, State, WaitingFor};
 
 /// Conditions that an event has to meet all of; the default matches every event.
@@ -78,7 +79,9 @@ impl fmt::Display for EventFilter {
         words.extend(contains.as_ref().map(|_| "a search in payloads".to_owned()));
         words.extend(event_type.as_ref().map(|name| format!("type {name}")));
         words.extend(stage.map(|stage| format!("stopped at {}", stage.as_str())));
-        words.extend(attempts_min.map(|least| format!("at least {least} attempts")));
+        words.extend(
+            attempts_min.map(|least| format!("at least {}", counted(u64::from(least), "attempt"))),
+        );
         words.extend(may_repeat.map(|is_so| {
             (if is_so { "possible repeats" } else { "no possible repeats" }).to_owned()
         }));

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cli::output::line;
 use crate::comparison::{ChangeKind, EventChange, FieldChange};
+use crate::diagnostics::counted;
 
 /// Number of fields that are shown.
 const FIELDS_MAX: usize = 20;
@@ -43,7 +44,7 @@ impl FieldTotals {
         };
         let mut text: String = fields.iter().take(FIELDS_MAX).map(row).collect();
         if let Some(more) = fields.len().checked_sub(FIELDS_MAX).filter(|more| *more > 0) {
-            text += &format!("  and {more} more fields\n");
+            text += &format!("  and {}\n", counted(more as u64, "more field"));
         }
         text
     }

@@ -11,6 +11,7 @@ use crate::cli::times::TimeFormat;
 use crate::comparison::{
     ChangeCounts, ChangeKind, ComparedEvent, EventChange, FieldChange, MappedEvent,
 };
+use crate::diagnostics::counted;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::MappingDigest;
 
@@ -63,7 +64,7 @@ impl Report {
         self.text += &fields.map(field).collect::<String>();
         let more = change.fields.len().saturating_sub(FIELDS_MAX) + change.more_fields;
         if more > 0 {
-            self.text += &format!("  and {more} more differences\n");
+            self.text += &format!("  and {}\n", counted(more as u64, "more difference"));
         }
     }
 
@@ -79,7 +80,7 @@ impl Report {
             }
             None => "the file of this configuration, which no relay has had in service".to_owned(),
         };
-        let head = format!("{}, compared with {mapping}", counted(counts));
+        let head = format!("{}, compared with {mapping}", outline(counts));
         let mut text = table::sentence(&head, self.look) + &self.totals.text();
         if !not_compared.is_empty() {
             let keys = not_compared.join(", ");
@@ -92,13 +93,17 @@ impl Report {
         text += &self.text;
         let left = counts.differing().saturating_sub(u64::try_from(self.shown).unwrap_or(u64::MAX));
         if left > 0 {
-            text += &format!("\n{left} more events differ: --json prints all\n");
+            text += &format!(
+                "\n{} {}: --json prints all\n",
+                counted(left, "more event"),
+                if left == 1 { "differs" } else { "differ" }
+            );
         }
         text
     }
 }
 
-fn counted(counts: ChangeCounts) -> String {
+fn outline(counts: ChangeCounts) -> String {
     let ChangeCounts { compared, same, changed, newly_ignored, newly_dead, newly_made, unreadable } =
         counts;
     let events = if compared == 1 { "event" } else { "events" };
@@ -178,8 +183,8 @@ mod tests {
     fn counts_name_only_what_there_is() {
         let counts =
             ChangeCounts { compared: 200, same: 188, changed: 12, ..ChangeCounts::default() };
-        assert_eq!(counted(counts), "200 events: 12 changed, 188 the same");
-        assert_eq!(counted(ChangeCounts::default()), "no event to compare");
+        assert_eq!(outline(counts), "200 events: 12 changed, 188 the same");
+        assert_eq!(outline(ChangeCounts::default()), "no event to compare");
     }
 
     #[test]

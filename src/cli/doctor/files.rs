@@ -124,10 +124,14 @@ fn count(location: &Location, files: &[MappingFile]) -> Finding {
                 .advice("set shipped_mappings = true, or put one for each tool into the folder")
         }
         (_, 0) => Finding::ok(MAPPINGS, format!("{place}; their tests pass")),
-        (all, wrong) => {
-            Finding::wrong(MAPPINGS, format!("{wrong} of {all} have mistakes ({place})"))
-                .advice("`savio-relay check` shows each mistake at its place")
-        }
+        (all, wrong) => Finding::wrong(
+            MAPPINGS,
+            format!(
+                "{wrong} of {all} {} mistakes ({place})",
+                if wrong == 1 { "has" } else { "have" }
+            ),
+        )
+        .advice("`savio-relay check` shows each mistake at its place"),
     }
 }
 

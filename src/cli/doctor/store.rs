@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::delivery::why_closed_in;
+use crate::diagnostics::counted;
 use crate::event::{DEFAULT_DESTINATION, SourceName, State, WaitKind, WaitingFor};
 use crate::file;
 use crate::mapping_file::file::MappingFile;
@@ -192,6 +193,10 @@ async fn counts(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
     Ok(found)
 }
 
+fn wait(events: u64) -> &'static str {
+    if events == 1 { "waits" } else { "wait" }
+}
+
 /// Reports queued events that wait for something else than their due time.
 async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
@@ -201,13 +206,15 @@ async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding
     {
         let is_paused = paused.contains_key(&source);
         if let Some((reason, advice)) = why_waits(store, files, (&source, is_paused)).await? {
-            let waits = format!("{events} queued events of {source} wait: {reason}");
+            let (events, wait) = (counted(events, "queued event"), wait(events));
+            let waits = format!("{events} of {source} {wait}: {reason}");
             found.push(Finding::warning(STORE, waits).advice(advice));
         }
     }
     for WaitingCount { source, claimed, unclaimed } in store.waiting().await? {
         let events = claimed + unclaimed;
-        let waits = format!("{events} queued events of {source} wait for another event");
+        let (events, wait) = (counted(events, "queued event"), wait(events));
+        let waits = format!("{events} of {source} {wait} for another event");
         let advice = "`savio-relay events list --state queued` shows for which";
         found.push(Finding::ok(STORE, waits).advice(advice));
     }

@@ -10,6 +10,7 @@ use crate::cli::error::CommandError;
 use crate::cli::operator::operator;
 use crate::cli::output as shown;
 use crate::clock;
+use crate::diagnostics::counted;
 use crate::event::{EventId, State};
 use crate::store::{
     Archive, EmailAddress, Erasure, ErasureOutcome, ErasureRequest, EventFilter, Mentions,
@@ -87,7 +88,12 @@ async fn named(store: &Sqlite, ids: Vec<EventId>) -> Result<Vec<(EventId, State)
 
 /// Says how many events there are, by state.
 fn summary(found: &[(EventId, State)], is_person: bool) -> String {
-    let whose = if is_person { "name the person" } else { "are named and not erased yet" };
+    let whose = match (is_person, found.len()) {
+        (true, 1) => "names the person",
+        (true, _) => "name the person",
+        (false, 1) => "is named and not erased yet",
+        (false, _) => "are named and not erased yet",
+    };
     if found.is_empty() {
         return format!("no events {whose}\n");
     }
@@ -97,7 +103,7 @@ fn summary(found: &[(EventId, State)], is_person: bool) -> String {
     }
     let states: Vec<String> =
         by_state.iter().map(|(state, events)| format!("{events} {state}")).collect();
-    format!("{} events {whose}: {}\n", found.len(), states.join(", "))
+    format!("{} {whose}: {}\n", counted(found.len() as u64, "event"), states.join(", "))
 }
 
 /// Asks on a terminal; elsewhere `--yes` has to say so.
@@ -105,13 +111,14 @@ fn confirm(events: usize, arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.yes {
         return Ok(());
     }
+    let events = counted(events as u64, "event");
     if arguments.json || !stdin().is_terminal() {
         return Err(CommandError::Usage(format!(
-            "nothing was erased: {events} events would be, for good. Say so with --yes"
+            "nothing was erased: {events} would be, for good. Say so with --yes"
         )));
     }
     shown::print_error(&format!(
-        "Erase what {events} events say, for good? Backups and mapping samples are not changed. [y/N]"
+        "Erase the data of {events}, for good? Backups and mapping samples are not changed. [y/N]"
     ));
     let mut answer = String::new();
     let read = stdin().read_line(&mut answer);
@@ -145,7 +152,7 @@ fn end(
         }))?;
     } else {
         if !arguments.dry_run {
-            shown::print(&format!("{erased} events erased\n"))?;
+            shown::print(&format!("{} erased\n", counted(erased as u64, "event")))?;
         }
         for (id, state) in &kept {
             shown::print_error(&not_settled(*id, *state));

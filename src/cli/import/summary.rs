@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::metered_input::ReadMeter;
 use crate::cli::output::{line, print_error};
 use crate::cli::progress_bar::ProgressBar;
+use crate::diagnostics::counted;
 use crate::event::{Request, RequestKind};
 use crate::mapping_file::file::ExportColumns;
 
@@ -115,7 +116,8 @@ impl ImportSummary {
 
     /// Updates the progress bar.
     pub(super) fn show_progress(&mut self) {
-        let words = format!("{} records, {} events", self.records, self.events);
+        let words =
+            format!("{}, {}", counted(self.records, "record"), counted(self.events, "event"));
         match self.meter.total {
             Some(total) => self.bar.show(self.meter.read(), Some(total), &words),
             None => self.bar.show(self.records, None, "records"),
@@ -135,8 +137,9 @@ impl ImportSummary {
         let shown: Vec<String> = shown.map(|(kind, count)| format!("{count} {kind}")).collect();
         let made = if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") };
         format!(
-            "records {records}: {events} events would be imported, {repeats} repeated, {ignored} ignored, \
+            "records {records}: {} would be imported, {repeats} repeated, {ignored} ignored, \
              {wrong} wrong\n  requests: {made}\n{}",
+            counted(*events, "event"),
             self.remarks()
         )
     }
@@ -145,8 +148,8 @@ impl ImportSummary {
     pub(super) fn text(&self) -> String {
         let ImportSummary { records, events, repeats, ignored, wrong, .. } = self;
         format!(
-            "records {records}: {events} events imported, {repeats} repeated, {ignored} ignored, \
-             {wrong} wrong\n{}",
+            "records {records}: {} imported, {repeats} repeated, {ignored} ignored, {wrong} wrong\n{}",
+            counted(*events, "event"),
             self.remarks()
         )
     }

@@ -10,6 +10,7 @@ use crate::admin::Role;
 use crate::cli::output::{self, print_error, stderr_style};
 use crate::cli::version::VERSION;
 use crate::config::Config;
+use crate::diagnostics::counted;
 use crate::diagnostics::report::show;
 use crate::event::SourceName;
 use crate::intake::registry::{SourceStatus, Sources};
@@ -68,19 +69,22 @@ pub(super) fn log_restored(restored: Option<Restored>, hold: bool) {
         return;
     };
     let fate = match events {
-        RestoredEvents::Send => "are sent now, marked as possible duplicates",
+        RestoredEvents::Send => "sent now, marked as possible duplicates",
         RestoredEvents::Hold => {
-            "are held until a person decides (`savio-relay events list --state held`)"
+            "held until a person decides (`savio-relay events list --state held`)"
         }
     };
+    let (events, are) =
+        (counted(queued as u64, "queued event"), if queued == 1 { "is" } else { "are" });
     warn!(
         queued,
         held,
-        "the store is a backup of {made_at:.0}: {queued} queued events in it may have been sent since, and \
-         {fate}; {held} were held already"
+        "the store is a backup of {made_at:.0}: {events} in it may have been sent since, and {are} \
+         {fate}; held already: {held}"
     );
     if replays > 0 {
-        warn!(replays, "{replays} replays that were under way in the backup are canceled");
+        let canceled = counted(replays as u64, "replay");
+        warn!(replays, "{canceled} of the backup canceled, which had not ended");
     }
 }
 

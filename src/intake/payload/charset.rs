@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
+use crate::diagnostics::counted;
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 pub(super) type Charset = &'static Encoding;
@@ -127,7 +128,9 @@ impl TextReader {
 
     pub(super) fn into_notes(mut self) -> Vec<String> {
         if self.unnoted > 0 {
-            self.notes.push(format!("{} more texts were not as declared", self.unnoted));
+            let texts = counted(self.unnoted as u64, "more text");
+            let were = if self.unnoted == 1 { "was" } else { "were" };
+            self.notes.push(format!("{texts} {were} not as declared"));
         }
         self.notes
     }

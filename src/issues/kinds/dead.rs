@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::words::counted;
+use crate::diagnostics::counted;
 use crate::event::SourceName;
 use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{DeadCause, Issue, IssuePlace, IssueWords, StoppedAt};

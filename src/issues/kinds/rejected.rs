@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::words::counted;
+use crate::diagnostics::counted;
 use crate::event::SourceName;
 use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{IssuePlace, IssueWords};

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::words::counted;
+use crate::diagnostics::counted;
 use crate::issues::condition::{IssueCondition, Measure, RuleFinding};
 use crate::store::{DiskSpace, IssuePlace, IssueWords};
 

@@ -197,6 +197,7 @@ fn check_accepted(answer: Response) -> Result<(), String> {
     let answer = ExportTraceServiceResponse::decode(bytes.as_slice()).unwrap_or_default();
     match answer.partial_success.map_or(0, |part| part.rejected_spans) {
         0 => Ok(()),
+        1 => Err("it refused 1 span of a batch".to_owned()),
         rejected => Err(format!("it refused {rejected} spans of a batch")),
     }
 }

@@ -276,9 +276,9 @@ async fn events_waiting_for_a_mapping_or_an_event_are_counted() {
 
     report.check(
         "warning",
-        "1 queued events of gone wait: the source gone has no mapping at present",
+        "1 queued event of gone waits: the source gone has no mapping at present",
     );
-    report.check("ok", "1 queued events of form wait for another event");
+    report.check("ok", "1 queued event of form waits for another event");
     let mut show = program(deployment.folder.path());
     let show = show.args(["events", "show", &gone.to_string()]).envs(deployment.variables());
     let shown = String::from_utf8(show.output().unwrap().stdout).unwrap();
@@ -300,7 +300,7 @@ async fn events_of_a_paused_destination_are_counted_with_its_pause() {
     let report = deployment.doctor(&[]);
 
     let reason = "delivery is paused by a person";
-    report.check("warning", &format!("1 queued events of form wait: {reason}"));
+    report.check("warning", &format!("1 queued event of form waits: {reason}"));
     let mut show = program(deployment.folder.path());
     let show = show.args(["events", "show", &id.to_string()]).envs(deployment.variables());
     let shown = String::from_utf8(show.output().unwrap().stdout).unwrap();

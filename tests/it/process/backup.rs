@@ -131,7 +131,7 @@ async fn restored_events_are_held_by_serve_hold() {
 
     let relay = deployment.start(&["--hold"]);
 
-    assert!(relay.startup_output.contains("are held until a person"), "{}", relay.startup_output);
+    assert!(relay.startup_output.contains("is held until a person"), "{}", relay.startup_output);
     post(&relay, "new").await;
     until(|| deployment.events("delivered").len() == 1).await;
     assert_eq!(deployment.events("held").len(), 1);

@@ -126,7 +126,7 @@ async fn byte_order_mark_is_accepted_wherever_json_is() {
     assert!(run(&["try", "form", "one.json"]).contains("One"));
     assert!(run(&["draft", "one.json"]).contains("$.message"));
     for file in ["one.json", "one.csv", "list.json"] {
-        assert!(run(&["import", "form", file, "--dry-run"]).contains("1 events would"), "{file}");
+        assert!(run(&["import", "form", file, "--dry-run"]).contains("1 event would"), "{file}");
     }
     let to = format!("{}/hooks/form", relay.url);
     assert!(run(&["send", "form", "one.json", "--to", &to]).starts_with("202 "));

@@ -161,7 +161,7 @@ fn customers_example_is_imported_as_shown() {
         .unwrap();
 
     let arguments = ["import", "customers", "customers.csv", "--dry-run"];
-    let shown = assert_passes(folder.path(), &arguments, "1 events would be imported");
+    let shown = assert_passes(folder.path(), &arguments, "1 event would be imported");
 
     assert_eq!(shown, blocks("docs/import.md", heading, "text")[0]);
 }
