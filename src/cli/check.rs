@@ -18,6 +18,7 @@ use crate::intake::registry::SourceStatus;
 use crate::mapping_file::difference;
 use crate::mapping_file::expectations::Expectations;
 use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::location::DIRECTORY;
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::mapping_file::test_run::{self, ChangedTest};
 use crate::relay::admin_token::doubts;
@@ -54,8 +55,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     // With mistakes in the configuration, other files than meant may have been read.
     let mut check =
         Check { limits, update: (arguments.update && found == 0).then(Expectations::default) };
-    // Whoever names files wants to read about each of them.
-    let ready = if files.is_empty() { ready_for_setup(&sources) } else { BTreeSet::new() };
+    let ready = ready(&sources, arguments);
     let mut reports = Reports::default();
     let (own, wrong) = secrets(&config);
     found += wrong;
@@ -71,6 +71,12 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     if found == 0 { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
+/// Returns the sources that only wait to be set up, and are summed up.
+fn ready(sources: &[MappingFile], arguments: &Arguments) -> BTreeSet<SourceName> {
+    // Whoever names files wants to read about each of them.
+    if arguments.files.is_empty() { ready_for_setup(sources) } else { BTreeSet::new() }
+}
+
 /// Reads the named files or the configured ones. Returns also the number of those that cannot be
 /// read, each of which is reported.
 fn sources(
@@ -81,8 +87,10 @@ fn sources(
     if files.is_empty() {
         return Ok((input::mapping_files(config, environment)?, 0));
     }
+    let mappings = config.mappings.folder.as_deref().unwrap_or(Path::new(DIRECTORY));
     let read = |path: &PathBuf| {
         let file = MappingFile::read(read(path)?, environment);
+        let file = file.with_samples_also_of(mappings.to_owned());
         Some(file.with_known_destinations(config.destination_names()))
     };
     let sources: Vec<MappingFile> = files.iter().filter_map(read).collect();
@@ -106,8 +114,10 @@ fn run_for_programs(arguments: &Arguments, environment: &Environment) -> Result<
         return Err(no_files());
     }
     let limits = config.intake.limits();
+    let ready = ready(&sources, arguments);
     for mut source in sources {
-        report.check(&mut source, &limits);
+        let is_ready = source.name.as_ref().is_some_and(|name| ready.contains(name));
+        report.check(&mut source, &limits, is_ready);
     }
     shown::print_json(&report)?;
     let is_right = unreadable == 0 && !report.has_errors();

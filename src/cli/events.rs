@@ -2,6 +2,7 @@
 //! running relay or without one.
 
 mod copy;
+mod count;
 mod erase;
 pub(super) mod filter;
 pub(super) mod ids;
@@ -46,6 +47,14 @@ enum EventsCommand {
         which: FilterOptions,
         #[command(flatten)]
         page: list::Arguments,
+    },
+    /// Count the events that match a filter, by state
+    Count {
+        #[command(flatten)]
+        which: FilterOptions,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Follow events: the newest ones, then each that arrives or changes, until Ctrl-C
     Tail {
@@ -190,6 +199,10 @@ async fn dispatch(
             let waits = QueueWaits::read(store, read).await?;
             let filter = which.filter(Vec::new(), senders)?;
             list::list(store, (filter, &waits), (&page, read.0)).await
+        }
+        EventsCommand::Count { which, json } => {
+            check_source(store, which.source(), read).await?;
+            count::run(store, which.filter(Vec::new(), senders)?, json).await
         }
         EventsCommand::Tail { which, tail } => {
             let which = FilterOptions::from(which);

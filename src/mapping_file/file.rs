@@ -132,7 +132,7 @@ impl MappingFile {
             source: source.filter(|_| usable).map(Arc::new),
             destination: parsed.destination,
             tests: parsed.tests,
-            samples: SampleFolder::BesideFile,
+            samples: SampleFolder::BesideFile { or_in: None },
             import: parsed.import,
             silence: parsed.silence,
             setup: parsed.provider.setup,
@@ -163,6 +163,14 @@ impl MappingFile {
             diagnostic::limit(&self.document, &mut self.mistakes);
             self.source = None;
         }
+        self
+    }
+
+    /// Reads the files of its tests from this folder, if they are not beside the file: for a draft of a mapping
+    /// file of that folder.
+    #[must_use]
+    pub(crate) fn with_samples_also_of(mut self, folder: PathBuf) -> MappingFile {
+        self.samples = SampleFolder::BesideFile { or_in: Some(folder) };
         self
     }
 

@@ -12,8 +12,9 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SampleFolder {
-    /// The folder of the mapping file, with the program below it.
-    BesideFile,
+    /// The folder of the mapping file, with this one and the program below it: a draft of a mapping that is
+    /// not in the folder of the mappings has the samples of those that are.
+    BesideFile { or_in: Option<PathBuf> },
     /// The program alone, of which the mapping file is a part.
     Program,
     /// `samples` in this folder, with the program below it: no other file is opened.
@@ -28,9 +29,13 @@ impl SampleFolder {
             SampleFolder::Program => {
                 return bundled.ok_or(format!("{path}: no such file in the program"));
             }
-            SampleFolder::BesideFile => {
-                let folder = Path::new(mapping_file).parent().unwrap_or(Path::new(""));
-                folder.join(path)
+            SampleFolder::BesideFile { or_in } => {
+                let beside = beside(path, mapping_file);
+                let other = or_in.as_ref().map(|folder| folder.join(path));
+                match other.filter(|other| !is_there(&beside) && is_there(other)) {
+                    Some(other) => other,
+                    None => beside,
+                }
             }
             SampleFolder::Only(folder) => {
                 match folder.as_ref().and_then(|folder| within(folder, path)) {
@@ -41,7 +46,8 @@ impl SampleFolder {
         };
         // Only if there is no such file: one that cannot be read is a mistake.
         match bundled {
-            Some(bundled) if !full.exists() && !full.is_symlink() => Ok(bundled),
+            Some(bundled) if !is_there(&full) => Ok(bundled),
+            None if !is_there(&full) => Err(format!("there is no file {}", full.display())),
             _ => file::read_regular(&full, BYTES_MAX).map_err(|error| error.to_string()),
         }
     }
@@ -50,9 +56,7 @@ impl SampleFolder {
     pub(super) fn path(&self, path: &str, mapping_file: &str) -> Option<PathBuf> {
         match self {
             SampleFolder::Program => None,
-            SampleFolder::BesideFile => {
-                Some(Path::new(mapping_file).parent().unwrap_or(Path::new("")).join(path))
-            }
+            SampleFolder::BesideFile { .. } => Some(beside(path, mapping_file)),
             SampleFolder::Only(folder) => {
                 let folder = folder.as_ref()?;
                 let full = folder.join(path);
@@ -61,6 +65,14 @@ impl SampleFolder {
             }
         }
     }
+}
+
+fn beside(path: &str, mapping_file: &str) -> PathBuf {
+    Path::new(mapping_file).parent().unwrap_or(Path::new("")).join(path)
+}
+
+fn is_there(path: &Path) -> bool {
+    path.exists() || path.is_symlink()
 }
 
 /// Returns whether a path is one below `samples`, by its names.

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::event::{EventId, State};
 use crate::store::{
     CountFor, Erasure, ErasureOutcome, ErasureRequest, EventFilter, EventPage, HoldDecision,
-    ReleaseOutcome, ReleaseRequest, StateCounts,
+    MatchCount, ReleaseOutcome, ReleaseRequest, StateCounts,
 };
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -98,6 +98,12 @@ pub(crate) struct EventCounts {
     at_least: bool,
 }
 
+impl EventCounts {
+    pub(crate) fn of(MatchCount { states: events, at_least }: MatchCount) -> EventCounts {
+        EventCounts { events, at_least }
+    }
+}
+
 /// Count the events that match a filter, by state
 #[utoipa::path(get, path = "/api/v1/events/counts", params(EventQuery),
     responses((status = 200, description = "The counts", body = EventCounts),
@@ -107,7 +113,7 @@ pub(crate) async fn counts(
     QueryParams(query, NoParams {}): QueryParams<EventQuery>,
 ) -> Result<Json<EventCounts>, ApiError> {
     let matching = admin.store.count_matching(query.filter(&admin)?, CountFor::Display).await?;
-    Ok(Json(EventCounts { events: matching.states, at_least: matching.at_least }))
+    Ok(Json(EventCounts::of(matching)))
 }
 
 /// Show an event: payload, requests, attempts, and the events beside it in the list of a filter

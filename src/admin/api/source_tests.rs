@@ -241,8 +241,8 @@ async fn of_event(
 ) -> Result<TestPayload, ApiError> {
     let record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
     if record.event.source != *source {
-        let reason = format!("the event {id} is of {}, not of {source}", record.event.source);
-        return Err(ApiError::BadRequest(reason));
+        let reason = format!("event {id} is of the source {}", record.event.source);
+        return Err(ApiError::Conflict(reason));
     }
     let body = admin.store.body(id).await?.ok_or_else(|| no_event(id))?;
     let sample = SamplePayload { headers: record.event.headers, body };

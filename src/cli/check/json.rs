@@ -19,6 +19,8 @@ pub(super) struct CheckReport {
     /// Secrets of the configuration that cannot be used.
     errors: Vec<String>,
     warnings: Vec<String>,
+    /// Number of files that are right and not listed, since their sources only wait to be set up.
+    ready: usize,
     #[serde(skip)]
     has_errors: bool,
 }
@@ -43,7 +45,8 @@ impl CheckReport {
         let errors = wrong(&secrets);
         let warnings = secrets.iter().filter_map(Secret::warning).collect();
         let has_errors = !errors.is_empty();
-        let mut report = CheckReport { files: Vec::new(), errors, warnings, has_errors };
+        let (files, ready) = (Vec::new(), 0);
+        let mut report = CheckReport { files, errors, warnings, ready, has_errors };
         for (document, mistakes) in read {
             report.files.push(FileReport {
                 file: document.name.clone(),
@@ -55,8 +58,14 @@ impl CheckReport {
         report
     }
 
-    /// Runs the tests of a mapping file and reports what is wrong with it.
-    pub(super) fn check(&mut self, source: &mut MappingFile, limits: &PayloadLimits) {
+    /// Runs the tests of a mapping file and reports what is wrong with it. One that is ready to be set up is
+    /// only counted, if it has no mistakes.
+    pub(super) fn check(
+        &mut self,
+        source: &mut MappingFile,
+        limits: &PayloadLimits,
+        is_ready: bool,
+    ) {
         let results = test_run::run(source, limits);
         let tests = TestView::all(source, &results);
         source.mistakes.extend(results.mistakes);
@@ -65,6 +74,10 @@ impl CheckReport {
             source.mistakes.extend(results.unreached);
         }
         diagnostic::limit(&source.document, &mut source.mistakes);
+        if is_ready && source.mistakes.is_empty() {
+            self.ready += 1;
+            return;
+        }
         let errors = wrong(&source.secrets);
         self.has_errors |= !errors.is_empty() || source.mistakes.iter().any(Diagnostic::is_error);
         let warnings = source.weaknesses().into_iter().chain(source.secret_warnings()).collect();

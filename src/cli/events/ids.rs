@@ -1,5 +1,6 @@
 //! Ids of events as people write them: the beginning is enough, as in git.
 
+use super::list::headline;
 use crate::cli::error::CommandError;
 use crate::cli::output::print_error;
 use crate::cli::table;
@@ -10,6 +11,9 @@ use crate::store::{Archive, EventFilter, EventSummary, PageRequest, Sqlite, Stor
 
 /// Number of events that are listed for an ambiguous beginning.
 const CANDIDATES: usize = 10;
+
+/// Columns of a terminal that a summary takes.
+const SUMMARY_WIDTH: usize = 60;
 
 /// Returns the only event whose id begins so.
 pub(in crate::cli) async fn resolve(
@@ -43,16 +47,18 @@ async fn ambiguous(
     (prefix, mut ids): (&IdPrefix, Vec<EventId>),
     times: &TimeFormat,
 ) -> Result<CommandError, StoreError> {
-    let more = if ids.len() > CANDIDATES { " (the first of more)" } else { "" };
+    let more = if ids.len() > CANDIDATES { " (the newest of more)" } else { "" };
     ids.truncate(CANDIDATES);
     let filter = EventFilter { ids, ..EventFilter::default() };
     let page = store.list(filter, PageRequest { limit: CANDIDATES, after: None }).await?;
     let row = |event: &EventSummary| {
         let (id, received) = (event.id.to_string(), times.moment(event.received_at));
-        [id, received, event.source.to_string(), event.state.as_str().to_owned()]
+        let said = table::shortened(&headline(event), SUMMARY_WIDTH);
+        [id, received, event.source.to_string(), event.state.as_str().to_owned(), said]
     };
     let rows: Vec<_> = page.events.iter().map(row).collect();
-    let events = table::table(["id", "received", "source", "state"], &rows, OutputStyle::Plain);
+    let events =
+        table::table(["id", "received", "source", "state", "summary"], &rows, OutputStyle::Plain);
     print_error(&format!("Events whose id begins with {prefix}{more}:\n{events}"));
     Ok(CommandError::InvalidInput(format!(
         "several events begin with {prefix}: write more of the id"

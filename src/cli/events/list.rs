@@ -179,7 +179,14 @@ fn row(event: &EventSummary, received: String, digits: Option<usize>) -> [String
 /// Returns what an event says, and who says it, and which event it is a copy of.
 pub(in crate::cli) fn headline(event: &EventSummary) -> String {
     let known = |text: &Option<String>| text.as_deref().map(one_line);
-    let from: Vec<String> = [&event.who, &event.company].into_iter().filter_map(known).collect();
+    // What only changes records is summed up by their names.
+    let is_told = |record: &str, name: &Option<String>| {
+        let (Some(summary), Some(name)) = (&event.summary, name) else { return false };
+        summary.contains(&format!("{record} {name}"))
+    };
+    let names = [("contact", &event.who), ("company", &event.company)];
+    let names = names.into_iter().filter(|(record, name)| !is_told(record, name));
+    let from: Vec<String> = names.filter_map(|(_, name)| known(name)).collect();
     let said = match known(&event.summary) {
         Some(summary) if from.is_empty() => summary,
         Some(summary) => format!("{summary} ({})", from.join(", ")),

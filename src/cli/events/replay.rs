@@ -121,9 +121,14 @@ fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError
             "queued": queued,
         }));
     }
-    let replayed = events - queued;
     let at_least = if at_least { "at least " } else { "" };
-    shown::print(&format!("{at_least}{replayed} would be replayed, {queued} queued already\n"))
+    let replayed = format!("{at_least}{} would be replayed", events - queued);
+    shown::print(&format!("{replayed}{}\n", queued_already(queued)))
+}
+
+/// Says how many events were left, since they wait for delivery anyway.
+fn queued_already(events: u64) -> String {
+    if events == 0 { String::new() } else { format!(", {events} queued already") }
 }
 
 fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandError> {
@@ -131,9 +136,12 @@ fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandE
         return shown::print_json(&ReplayView::of(replay));
     }
     let ReplayProgress { id, matched, replayed, waiting, given_back, .. } = replay;
-    let queued = matched - replayed;
-    let mut text =
-        format!("{replayed} replayed, {queued} queued already, {waiting} not started yet\n");
+    let started = replayed.saturating_sub(*waiting).saturating_sub(*given_back);
+    let parts = [(started, "replayed"), (*waiting, "will be replayed")];
+    let parts = parts.into_iter().filter(|(events, _)| *events > 0);
+    let parts: Vec<String> = parts.map(|(events, what)| format!("{events} {what}")).collect();
+    let parts = if parts.is_empty() { "0 replayed".to_owned() } else { parts.join(", ") };
+    let mut text = format!("{parts}{}\n", queued_already(matched - replayed));
     if replay.canceled_at.is_some() {
         text += &format!("canceled: {given_back} restored\n");
     } else if *waiting > 0 {

@@ -103,7 +103,7 @@ async fn test_that_cannot_be_made_says_why() {
         ("form", json!({}), 400, "no [[test]] with a sample"),
         ("github", json!({ "sample": "nothing" }), 400, "no sample is called nothing"),
         ("github", json!({ "sample": "a", "payload": {} }), 400, "give one of"),
-        ("github", json!({ "event": event }), 400, "not of github"),
+        ("github", json!({ "event": event }), 409, "is of the source form"),
         ("github", json!({ "payload": {}, "headers": { "a b": "c" } }), 400, "is not a header"),
     ] {
         let path = format!("/api/v1/sources/{source}/test");

@@ -417,3 +417,24 @@ fn missing_file_does_not_hide_mistakes_of_others() {
 fn check(folder: &Path, arguments: &[&str]) -> Output {
     program(folder).arg("check").args(arguments).output().expect("the program runs")
 }
+
+#[test]
+fn bundled_files_that_wait_to_be_set_up_are_counted_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    std::fs::write(folder.path().join("mappings/form.toml"), GOOD).unwrap();
+    let check = |arguments: &[&str]| {
+        let mut command = program(folder.path());
+        let output = command.args(["check", "--json"]).args(arguments).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+
+    let all = check(&[]);
+
+    let names: Vec<&str> =
+        all["files"].as_array().unwrap().iter().filter_map(|it| it["source"].as_str()).collect();
+    assert_eq!(names, ["form"]);
+    assert!(all["ready"].as_u64().unwrap() > 20, "{all}");
+    let one = check(&["mappings/form.toml"]);
+    assert_eq!((one["files"].as_array().unwrap().len(), &one["ready"]), (1, &0.into()));
+}

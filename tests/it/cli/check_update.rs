@@ -237,3 +237,24 @@ fn file_that_cannot_be_written_is_named() {
     assert!(shown.contains(message), "{shown}");
     assert!(!shown.contains("wrote"), "{shown}");
 }
+
+#[test]
+fn draft_outside_of_the_folder_has_the_samples_of_the_folder() {
+    let folder = folder();
+    write(&folder, "mappings/samples/two.expected.json", &expected("Dark mode"));
+    write(&folder, "own.toml", MAPPING);
+
+    check(folder.path(), &["own.toml"], 0);
+
+    write(&folder, "own.toml", &MAPPING.replace("two.json", "gone.json"));
+    let shown = check(folder.path(), &["own.toml"], 1);
+    assert!(shown.contains("there is no file samples/gone.json"), "{shown}");
+    // What is beside it counts first, and only that is written.
+    let one = read(&folder, "mappings/samples/one.expected.json");
+    std::fs::create_dir(folder.path().join("samples")).unwrap();
+    write(&folder, "samples/one.expected.json", "[]");
+    write(&folder, "own.toml", MAPPING);
+    check(folder.path(), &["own.toml"], 1);
+    check(folder.path(), &["own.toml", "--update"], 0);
+    assert_eq!(read(&folder, "mappings/samples/one.expected.json"), one);
+}

@@ -173,6 +173,57 @@ async fn each_filter_alone_selects_events_to_replay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_counted_by_state() {
+    let place = Place::new(&[201]).await;
+    let store = place.store();
+    settled(&store, State::Delivered, 3).await;
+    settled(&store, State::Dead, 1).await;
+    drop(store);
+    let text = |arguments: &[&str]| String::from_utf8(place.run(arguments).stdout).unwrap();
+
+    assert_eq!(text(&["events", "count"]), "4 events: 3 delivered, 1 dead\n");
+    assert_eq!(text(&["events", "count", "--state", "dead"]), "1 event: 1 dead\n");
+    assert_eq!(text(&["events", "count", "--state", "held"]), "no event matches\n");
+    let counts = place.json(&["events", "count", "--source", "form"]);
+    let events = json!({ "queued": 0, "delivered": 3, "ignored": 0, "held": 0, "dead": 1 });
+    assert_eq!(counts, json!({ "events": events, "at_least": false }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replay_says_what_it_did_and_what_it_will_do() {
+    let place = Place::new(&[201]).await;
+    let store = place.store();
+    settled(&store, State::Dead, 2).await;
+    store_one(&*store, webhook(at(9))).await;
+    drop(store);
+    let text = |arguments: &[&str]| String::from_utf8(place.run(arguments).stdout).unwrap();
+
+    let replay = ["events", "replay", "--source", "form"];
+    let counted = text(&[&replay[..], &["--dry-run"]].concat());
+    assert_eq!(counted, "2 would be replayed, 1 queued already\n");
+    let slow = text(&["dead", "replay", "--rate", "1/h"]);
+    assert!(slow.starts_with("2 will be replayed\n"), "{slow}");
+    assert_eq!(text(&["dead", "replay", "--dry-run"]), "0 would be replayed\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_that_changes_records_names_each_once() {
+    let place = Place::new(&[201]).await;
+    let mapping = FORM_MAPPING.to_owned()
+        + "[[company]]\nwhen = \"@.company\"\ninternal_id = \"$.company\"\nname = \"$.company\"\n";
+    let mapping = mapping.replace("[[feedback]]", "[[feedback]]\nwhen = \"@.text\"");
+    std::fs::write(place.folder.path().join("mappings/form.toml"), mapping).unwrap();
+    let relay = place.relay();
+    let id = post(&relay, json!({ "company": "Example Bakeries" })).await;
+    place.until(&id, "delivered").await;
+
+    let listed = String::from_utf8(place.run(&["events", "list"]).stdout).unwrap();
+
+    assert!(listed.contains("creates or updates company Example Bakeries"), "{listed}");
+    assert_eq!(listed.matches("Example Bakeries").count(), 1, "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replay_has_a_rate_and_can_be_canceled() {
     let place = Place::new(&[201]).await;
     let store = place.store();

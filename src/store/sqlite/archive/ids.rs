@@ -6,13 +6,14 @@ use crate::event::{EventId, IdPrefix};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::EventIdColumn;
 
+/// Returns the events whose ids begin so, the newest first: an id begins with the time.
 pub(super) fn beginning_with(
     connection: &Connection,
     prefix: &IdPrefix,
     limit: usize,
 ) -> Result<Vec<EventId>, SqliteError> {
     let (first, last) = prefix.range();
-    let sql = "SELECT id FROM events WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
+    let sql = "SELECT id FROM events WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3";
     let mut query = connection.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = query.query_map(params![EventIdColumn(first), EventIdColumn(last), limit], id)?;

@@ -1,8 +1,9 @@
 //! Beginnings of ids, and names in filters that nothing has.
 
 use savio_relay::event::State;
+use serde_json::json;
 
-use super::{Place, settled};
+use super::{Place, post, settled};
 
 fn output(place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = place.run(arguments);
@@ -53,6 +54,25 @@ async fn ambiguous_beginning_lists_the_events() {
     assert!(errors.contains("at least its first four digits"), "{errors}");
     let (code, _, errors) = output(&place, &["events", "show", "ffffffff"]);
     assert_eq!((code, errors.as_str()), (Some(1), "savio-relay: there is no event ffffffff\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ambiguous_beginning_lists_the_newest_events_with_what_they_say() {
+    let place = Place::new(&[201]).await;
+    let relay = place.relay();
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        let id = post(&relay, json!({ "text": format!("Said {number}") })).await;
+        place.until(&id, "delivered").await;
+        ids.push(id);
+    }
+
+    let (_, _, errors) = output(&place, &["events", "show", &ids[11][..4]]);
+
+    assert!(errors.contains("(the newest of more)"), "{errors}");
+    let said: Vec<usize> = (0..12).filter(|it| errors.contains(&format!("Said {it}\n"))).collect();
+    assert_eq!(said, (2..12).collect::<Vec<_>>(), "{errors}");
+    assert!(errors.find("Said 11") < errors.find("Said 10"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
