@@ -46,7 +46,7 @@ impl fmt::Debug for EmailAddress {
 
 impl EmailAddress {
     /// Returns whether the text names the address, whole and not as a part of a longer one: as it is,
-    /// in a string of JSON or in a URL.
+    /// in a string of JSON, in a URL or in HTML.
     pub fn is_in(&self, text: &str) -> bool {
         let mut text = Cow::Borrowed(text);
         for _ in 0..DECODINGS_MAX {
@@ -90,14 +90,16 @@ fn continues_after(after: &[u8]) -> bool {
     }
 }
 
-/// Undoes the escapes of JSON strings and those of URLs; none if there are none.
+/// Undoes the escapes of JSON strings, those of URLs and those of HTML; none if there are none.
 fn decoded(text: &str) -> Option<String> {
-    if !text.contains('\\') && !text.contains("%40") {
+    // Most texts have `%` and `&` somewhere, as in a link, and no address that is written by them.
+    let is_escaped = text.contains('\\') || has_escape(text, b'%') || has_escape(text, b'&');
+    if !is_escaped {
         return None;
     }
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(['\\', '%']) {
+    while let Some(at) = rest.find(['\\', '%', '&']) {
         let (before, from) = rest.split_at(at);
         decoded.push_str(before);
         let (one, length) = escape(from);
@@ -106,6 +108,39 @@ fn decoded(text: &str) -> Option<String> {
     }
     decoded.push_str(rest);
     Some(decoded)
+}
+
+/// Returns whether the text has an escape that begins with this sign.
+fn has_escape(text: &str, sign: u8) -> bool {
+    memchr::memchr_iter(sign, text.as_bytes()).any(|at| escape(&text[at..]).1 > 1)
+}
+
+/// Characters of addresses that HTML has names for.
+const NAMED: [(&str, char); 8] = [
+    ("&commat;", '@'),
+    ("&amp;", '&'),
+    ("&period;", '.'),
+    ("&plus;", '+'),
+    ("&lowbar;", '_'),
+    ("&apos;", '\''),
+    ("&lt;", '<'),
+    ("&gt;", '>'),
+];
+
+/// Returns the character of the entity with which the text begins, and the entity's length.
+fn entity(text: &str) -> (char, usize) {
+    if let Some((name, c)) = NAMED.iter().find(|(name, _)| text.starts_with(name)) {
+        return (*c, name.len());
+    }
+    let Some(number) = text.strip_prefix("&#") else { return ('&', 1) };
+    let hex = number.strip_prefix(['x', 'X']);
+    let (digits, radix) = hex.map_or((number, 10), |digits| (digits, 16));
+    let length = digits.bytes().take_while(|it| char::from(*it).is_digit(radix)).count();
+    let code = u32::from_str_radix(&digits[..length], radix).ok();
+    let Some(c) = code.and_then(char::from_u32) else { return ('&', 1) };
+    // Browsers read it without its end, too.
+    let begin = text.len() - digits.len() + length;
+    (c, begin + usize::from(text[begin..].starts_with(';')))
 }
 
 /// Returns the character of the escape with which the text begins, and the escape's length.
@@ -128,6 +163,7 @@ fn escape(text: &str) -> (char, usize) {
             None => ('%', 1),
         },
         (Some(b'%'), None) => ('%', 1),
+        (Some(b'&'), _) => entity(text),
         (Some(_) | None, _) => (' ', 1),
     }
 }
@@ -148,6 +184,14 @@ mod tests {
             r#"{"json":"{\"text\":\"a\\nada+x@example.com\"}"}"#,
             "https://example.com/?email=ada%2Bx%40example.com&a=100%",
             "mailto:ada+x@example.com",
+            "https://example.com/?email=ada%2Bx@example.com",
+            "ada+x&#64;example.com",
+            "ada&#43;x&#x40;example&period;com",
+            "&#97;&#100;&#97;&#43;&#120;&#64;example&#46;com",
+            "&lt;ada&plus;x&commat;example.com&gt;",
+            "ada+x&#64 example.com, or ada+x&#64example.com",
+            r#"{"html":"<p>ada+x\u0026#64;example.com<\/p>"}"#,
+            r#"{"html":"a%26%2364; ada+x&amp;#64;example.com"}"#,
         ] {
             assert!(ada.is_in(text), "{text}");
         }
@@ -162,6 +206,15 @@ mod tests {
             "%",
             "%40",
             "@",
+            "&",
+            "&#",
+            "&#x;",
+            "&#64;",
+            "&#99999999999;",
+            "&#xD800;ada+x",
+            "nada+x&#64;example.com",
+            "&#110;ada+x&#64;example.com",
+            "ada+x&#64;example.com&#46;au",
             "",
         ] {
             assert!(!ada.is_in(text), "{text}");
