@@ -53,7 +53,9 @@ use contract::Contracts;
 use error::ApiError;
 pub use logins::proxy::ProxyLogins;
 pub use logins::{LoginSettings, Logins, MadeLink};
-pub use mapping_changes::{ChangeRefusal, ExpectedFile, FileChange, MappingChanges, OrderedChange};
+pub use mapping_changes::{
+    ChangeMade, ChangeRefusal, ExpectedFile, FileChange, MappingChanges, NewFiles, OrderedChange,
+};
 pub use record::record;
 pub use role::Role;
 pub use state::{AdminState, DestinationHandle};

@@ -150,7 +150,7 @@ impl Draft {
             return None;
         }
         let base = format!("samples/{}.draft", self.name());
-        let payload = format!("{base}.{}", saved_request::extension(&self.sample));
+        let payload = format!("{base}.{}", self.sample.extension());
         let expect = format!("{base}.expected.json");
         let headers = self.kept_headers();
         let test = DraftTest { payload: &payload, expect: &expect, headers: &headers };

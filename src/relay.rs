@@ -22,8 +22,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admin::{
-    AdminState, CallerSlots, ChangeRefusal, FileChange, Logins, MappingChanges, OrderedChange,
-    TextChecks,
+    AdminState, CallerSlots, ChangeMade, ChangeRefusal, FileChange, Logins, MappingChanges,
+    OrderedChange, TextChecks,
 };
 use crate::comparison::ComparisonThreads;
 use crate::config::{Config, DestinationConfigs};
@@ -261,19 +261,21 @@ impl Relay {
         &self,
         reloader: &mut Reloader,
         change: FileChange,
-    ) -> Result<(), ChangeRefusal> {
+    ) -> Result<ChangeMade, ChangeRefusal> {
         let wanted = match &change {
             FileChange::Write { source, text, .. } => Some((source.clone(), Some(text.clone()))),
             FileChange::Remove { source, .. } => Some((source.clone(), None)),
             FileChange::Secret { .. } => None,
         };
-        let reload = reloader.change(change, &self.reloads).await?;
+        let (reload, made) = reloader.change(change, &self.reloads).await?;
         self.use_reload(reload).await;
-        let Some((source, wanted)) = wanted else { return Ok(()) };
+        let Some((source, wanted)) = wanted.filter(|_| made == ChangeMade::InService) else {
+            return Ok(made);
+        };
         let served = self.files.current();
         let own = served.of(&source).filter(|file| file.origin == Origin::Disk);
         if own.map(|file| &file.document.text) == wanted.as_ref() {
-            return Ok(());
+            return Ok(made);
         }
         // Another program has changed the file in the moment after.
         Err(ChangeRefusal::Changed(own.map(|file| digest(file.document.text.as_bytes()))))

@@ -11,6 +11,7 @@ use super::mistakes::errors;
 use crate::diagnostics::document::Document;
 use crate::diagnostics::table::Diagnostics;
 use crate::event::SourceName;
+use crate::file::{self, ReplaceError};
 use crate::store::NewAuditEntry;
 
 /// Number of changes that may wait for the one before them.
@@ -19,12 +20,44 @@ const WAITING_MAX: usize = 16;
 /// What is to be done with the files.
 #[derive(Debug)]
 pub enum FileChange {
-    /// Write the file of a source, byte for byte.
-    Write { source: SourceName, text: String, expected: ExpectedFile },
+    /// Write the file of a source, byte for byte, and new files that it names.
+    Write { source: SourceName, text: String, expected: ExpectedFile, beside: NewFiles },
     /// Remove the file of a source, so that the bundled one applies.
     Remove { source: SourceName, expected: ExpectedFile },
     /// Write a file that is a secret, delete another, and read all secrets again.
     Secret { path: PathBuf, secret: SecretString, former: Option<PathBuf> },
+}
+
+/// Files that are not there yet, with their contents.
+// Written with the mapping file by the task that changes files: whoever ordered it may leave meanwhile, and
+// nobody would remove them if the change is not made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewFiles(pub Vec<(PathBuf, Vec<u8>)>);
+
+impl NewFiles {
+    /// Writes all of them or none, and overwrites nothing.
+    pub fn write(&self) -> Result<(), ChangeRefusal> {
+        for (path, content) in &self.0 {
+            if let Err(error) = file::replace_expected(path, content, None) {
+                self.remove();
+                let reason = match error {
+                    ReplaceError::Changed => "it exists already".to_owned(),
+                    ReplaceError::Io(error) => file::explain(&error, path),
+                };
+                let reason = format!("{} cannot be written: {reason}", path.display());
+                return Err(ChangeRefusal::Conflict(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the files that hold what was written.
+    pub fn remove(&self) {
+        for (path, content) in &self.0 {
+            // What is not there, or is another file, stays as it is.
+            let _ = file::remove_expected(path, content);
+        }
+    }
 }
 
 /// What the file of a source has to hold for its change.
@@ -52,6 +85,18 @@ impl ExpectedFile {
             ExpectedFile::NotInFolder => ExpectedFile::NotInFolder,
         }
     }
+}
+
+/// What came of a change that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeMade {
+    /// The files are in service.
+    InService,
+    /// The file had mistakes and has none now, and others still have: the set of before stays in service.
+    Waiting {
+        /// Names of the files with mistakes.
+        mistaken: Vec<String>,
+    },
 }
 
 /// Reason for which a change was not made. Nothing has changed.
@@ -95,7 +140,7 @@ pub struct OrderedChange {
     pub change: FileChange,
     /// Recorded once the change is made, also if nobody waits for it any more.
     pub entry: NewAuditEntry,
-    pub done: oneshot::Sender<Result<(), ChangeRefusal>>,
+    pub done: oneshot::Sender<Result<ChangeMade, ChangeRefusal>>,
 }
 
 /// Orders changes.
@@ -109,13 +154,13 @@ impl MappingChanges {
         (MappingChanges(sender), receiver)
     }
 
-    /// Has a change made, and returns once the files are in service. It is made even if nobody waits
+    /// Has a change made, and returns once the files are in service, or wait for others. It is made even if nobody waits
     /// for it any more.
     pub(super) async fn make(
         &self,
         change: FileChange,
         entry: NewAuditEntry,
-    ) -> Result<Result<(), ChangeRefusal>, ApiError> {
+    ) -> Result<Result<ChangeMade, ChangeRefusal>, ApiError> {
         let (done, result) = oneshot::channel();
         let not_followed = || {
             let reason = "mapping files cannot be changed now: the relay is stopping, or does not \

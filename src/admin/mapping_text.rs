@@ -1,6 +1,7 @@
 //! Texts of mapping files that the API shows or is given: what is in the folder now, and what a new
 //! text would be.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use crate::mapping_file::proof::{NamedSecret, Proof};
 use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::served::{ServedFiles, digest};
 use crate::mapping_file::test_run::{self, ChangedTest, TestResults};
+use crate::secret::SecretLocation;
 
 /// Time after which no further test of a text begins.
 const TESTS_TIME_MAX: Duration = Duration::from_secs(10);
@@ -74,6 +76,8 @@ pub(super) fn digest_of(text: &str) -> String {
 pub(super) struct CheckedText {
     file: MappingFile,
     results: TestResults,
+    /// Expectations of other mapping files of the folder, each with the name of one of these.
+    of_others: BTreeMap<PathBuf, String>,
 }
 
 impl CheckedText {
@@ -91,7 +95,7 @@ impl CheckedText {
         }
         let end = Instant::now() + TESTS_TIME_MAX;
         let results = test_run::run_until(&file, limits, Some(end));
-        Ok(CheckedText { file, results })
+        Ok(CheckedText { file, results, of_others: expected_by_others(served, source) })
     }
 
     /// Returns what a person should know, although the text is right.
@@ -115,6 +119,11 @@ impl CheckedText {
         DiagnosticView::all(&self.file.document, &[warning])
     }
 
+    /// Returns the warning that this text waits for these files.
+    pub(super) fn waiting_warning(&self, mistaken: &[String]) -> Vec<DiagnosticView> {
+        waiting_warning(&self.file.document, mistaken)
+    }
+
     /// Writes what its tests give now as what they expect. Returns the paths of the files that were
     /// written, and the warnings that are left.
     pub(super) fn write_expectations(&self) -> (Vec<DiagnosticView>, Vec<String>) {
@@ -122,9 +131,17 @@ impl CheckedText {
             Path::new(&test.test.expect.text).extension().is_some_and(|it| it == "json")
         };
         let mut left: Vec<Diagnostic> = Vec::new();
-        for test in self.results.changed.iter().filter(|test| !is_json(test)) {
-            let help = "by the API only files that end in .json are written";
-            left.push(test.diagnostic().help(help));
+        for test in &self.results.changed {
+            let other = test.file.as_ref().and_then(|path| self.of_others.get(path));
+            if let Some(other) = other {
+                let help = format!(
+                    "{other} expects the same: give this test a file of its own in `expect`"
+                );
+                left.push(test.diagnostic().help(help));
+            } else if !is_json(test) {
+                let help = "by the API only files that end in .json are written";
+                left.push(test.diagnostic().help(help));
+            }
         }
         let mut written = Vec::new();
         if left.is_empty() {
@@ -143,12 +160,36 @@ impl CheckedText {
     }
 }
 
+/// Returns the warning that a file without mistakes waits for these, which have some.
+pub(super) fn waiting_warning(document: &Document, mistaken: &[String]) -> Vec<DiagnosticView> {
+    let message = format!(
+        "it is not in service yet: {} cannot be used, and a set of mapping files is put into service as a whole",
+        mistaken.join(", ")
+    );
+    let warning = Diagnostic::warning(0..0, message).help("correct that next");
+    DiagnosticView::all(document, &[warning])
+}
+
+/// Returns what the tests of other mapping files of the folder expect.
+fn expected_by_others(served: &ServedFiles, source: &SourceName) -> BTreeMap<PathBuf, String> {
+    let is_other =
+        |file: &&MappingFile| file.origin == Origin::Disk && file.name.as_ref() != Some(source);
+    let others = served.files.iter().filter(is_other);
+    let expected = others.flat_map(|file| {
+        let paths = file.tests.iter().filter_map(|test| file.test_path(&test.expect.text));
+        paths.map(|path| (path, file.document.name.clone()))
+    });
+    expected.collect()
+}
+
 /// Decides who may save a text.
 #[derive(Debug)]
 pub(super) struct Guard<'g> {
     pub(super) caller: &'g ApiCaller,
     pub(super) served: &'g ServedFiles,
     pub(super) secrets: &'g SecretsFolder,
+    /// The secrets of the source in that folder that have a file.
+    pub(super) existing: Vec<SecretLocation>,
 }
 
 impl Guard<'_> {
@@ -173,11 +214,24 @@ impl Guard<'_> {
         parts.extend(new.differences(&on_disk.proof));
         parts.sort_unstable();
         parts.dedup();
+        // A file that no text named so far may be the secret of something else.
+        let named = self.served.of(source).map_or(&[][..], |own| own.proof.secrets.as_slice());
+        let named = || named.iter().chain(&on_disk.proof.secrets);
+        let is_found = |it: &&NamedSecret| {
+            self.existing.contains(&it.location) && named().all(|own| own.location != it.location)
+        };
+        let found = new.secrets.iter().find(is_found);
         let may_all = self.caller.require(Role::Everything).is_ok();
-        if may_all || parts.is_empty() || self.is_of_bundled_provider(source, new) {
+        let is_excepted = found.is_none() && self.is_of_bundled_provider(source, new);
+        if may_all || parts.is_empty() || is_excepted {
             return Ok(parts);
         }
-        let advice = if parts == ["destination"] {
+        let advice = if let Some(found) = found {
+            let place = found.location.reference();
+            format!(
+                "ask the holder of admin.token, since \"{place}\" was not made by the relay for {source}"
+            )
+        } else if parts == ["destination"] {
             "ask the holder of admin.token".to_owned()
         } else {
             format!(

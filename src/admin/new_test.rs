@@ -1,14 +1,12 @@
 //! A test that is made of a stored event: its files, and the mapping file with it.
 
-use std::path::PathBuf;
-
 use super::error::ApiError;
+use super::mapping_changes::NewFiles;
 use super::mapping_text::CurrentText;
 use crate::clock;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
 use crate::event::{Headers, Request, SourceName};
-use crate::file::{self, ReplaceError};
 use crate::intake::payload::PayloadLimits;
 use crate::intake::provider::Provider;
 use crate::mapping_file::bundle;
@@ -19,8 +17,8 @@ use crate::mapping_file::served::ServedFiles;
 
 #[derive(Debug)]
 pub(super) struct NewTest {
-    /// The payload and the expected requests, with their paths.
-    pub(super) files: [(PathBuf, Vec<u8>); 2],
+    /// The payload and the expected requests.
+    pub(super) files: NewFiles,
     pub(super) appended: String,
     /// The mapping file with the test.
     pub(super) text: String,
@@ -44,7 +42,7 @@ impl NewTest {
         }
         keep_needed(&mut sample.headers, &file);
         let requests = requests(&file, &sample, limits)?;
-        let extension = extension(&sample);
+        let extension = sample.extension();
         let payload = format!("samples/{source}.{label}.{extension}");
         let expect = format!("samples/{source}.{label}.expected.json");
         for path in [&payload, &expect] {
@@ -61,35 +59,11 @@ impl NewTest {
             text: current.text.clone() + &appended,
             appended,
             digest_before: current.digest.clone(),
-            files: [
+            files: NewFiles(vec![
                 (served.folder.join(payload), sample.body),
                 (served.folder.join(expect), written(&requests).into_bytes()),
-            ],
+            ]),
         })
-    }
-
-    /// Writes the files, both or none, and overwrites nothing.
-    pub(super) fn write(&self) -> Result<(), ApiError> {
-        for (path, content) in &self.files {
-            if let Err(error) = file::replace_expected(path, content, None) {
-                self.remove();
-                let reason = match error {
-                    ReplaceError::Changed => "it exists already".to_owned(),
-                    ReplaceError::Io(error) => file::explain(&error, path),
-                };
-                let path = path.display();
-                return Err(ApiError::Conflict(format!("{path} cannot be written: {reason}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the files that hold what was written.
-    pub(super) fn remove(&self) {
-        for (path, content) in &self.files {
-            // What is not there, or is another file, stays as it is.
-            let _ = file::remove_expected(path, content);
-        }
     }
 }
 
@@ -120,14 +94,4 @@ fn keep_needed(headers: &mut Headers, file: &MappingFile) {
         "content-encoding" => true,
         name => value != "*" && rules.contains(name),
     });
-}
-
-fn extension(sample: &SamplePayload) -> &'static str {
-    let content_type = sample.headers.get("content-type").map_or("", String::as_str);
-    match content_type {
-        it if it.starts_with("multipart/") => "multipart",
-        it if it.contains("xml") => "xml",
-        it if it.contains("form-urlencoded") => "form",
-        _ => "json",
-    }
 }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::caller_slots::CallerSlots;
 use super::error::ApiError;
 use super::logins::Logins;
-use super::mapping_changes::{FileChange, MappingChanges};
+use super::mapping_changes::{ChangeMade, FileChange, MappingChanges};
 use super::record::record;
 use super::text_checks::TextChecks;
 use crate::comparison::ComparisonThreads;
@@ -22,7 +22,7 @@ use crate::event::{EventId, SourceName, WaitingFor};
 use crate::intake::Intake;
 use crate::issues::Board;
 use crate::mapping_file::secrets_folder::SecretsFolder;
-use crate::mapping_file::served::FilesInService;
+use crate::mapping_file::served::{FilesInService, digest};
 use crate::secret::SecretsInUse;
 use crate::store::{EventRecord, EventSummary, NewAuditEntry, Store};
 use crate::telemetry::metrics::{Counters, Metrics};
@@ -131,12 +131,19 @@ impl AdminState {
         record(&*self.store, entry).await;
     }
 
-    /// Has a change of the mapping files made, and returns once they are in service.
+    /// Has a change of the mapping files made, and returns once they are in service. The audit names the text
+    /// that is written, so that the history of mappings finds who wrote it.
     pub(super) async fn change_files(
         &self,
         change: FileChange,
         entry: NewAuditEntry,
-    ) -> Result<(), ApiError> {
+    ) -> Result<ChangeMade, ApiError> {
+        let entry = match &change {
+            FileChange::Write { text, .. } => {
+                NewAuditEntry { digest_after: Some(digest(text.as_bytes())), ..entry }
+            }
+            FileChange::Remove { .. } | FileChange::Secret { .. } => entry,
+        };
         Ok(self.changes.make(change, entry).await??)
     }
 

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::event_identity::{EventIdentity, IdentityValue};
 use super::field_guesses::{Choice, FieldGuesses};
 use super::provider_guess::{self, Recognition, mapping_file};
+use super::signature_comment;
 use super::toml_text::quoted;
-use super::{saved_request, signature_comment};
 use crate::event::{Event, Headers, SourceName, TypePattern};
 use crate::intake::handshake::HandshakeRule;
 use crate::intake::provider::Provider;
@@ -309,7 +309,7 @@ fn own_tables(sample: &SamplePayload) -> String {
          scheme = \"token\"\nquery  = \"token\"\nheader = \"X-Relay-Token\"\n"
         .to_owned();
     tables += &signature_comment::comment(&sample.headers).unwrap_or_default();
-    if saved_request::extension(sample) == "xml" {
+    if sample.extension() == "xml" {
         tables += "\n[body]\nformat = \"xml\"\n";
     }
     tables

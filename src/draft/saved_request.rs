@@ -113,17 +113,6 @@ fn starts_with(body: &[u8], beginning: &str) -> bool {
     json::without_bom(body).trim_ascii_start().starts_with(beginning.as_bytes())
 }
 
-/// Returns the ending for a file with this payload.
-pub(super) fn extension(sample: &SamplePayload) -> &'static str {
-    let content_type = sample.headers.get("content-type").map_or("", String::as_str);
-    match content_type {
-        it if it.starts_with("multipart/") => "multipart",
-        it if it.contains("urlencoded") => "form",
-        it if it.contains("xml") => "xml",
-        _ => "json",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

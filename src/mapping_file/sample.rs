@@ -30,6 +30,19 @@ pub struct SamplePayload {
     pub body: Vec<u8>,
 }
 
+impl SamplePayload {
+    /// Returns the ending of a file with this payload.
+    pub(crate) fn extension(&self) -> &'static str {
+        let content_type = self.headers.get("content-type").map_or("", String::as_str);
+        match content_type {
+            it if it.starts_with("multipart/") => "multipart",
+            it if it.contains("urlencoded") => "form",
+            it if it.contains("xml") => "xml",
+            _ => "json",
+        }
+    }
+}
+
 /// Events of a sample.
 #[derive(Debug)]
 pub struct SampleEvents {

@@ -58,6 +58,16 @@ impl SecretsFolder {
         *secret == self.current(source) || *secret == self.former(source)
     }
 
+    /// Returns which of these secrets of the source have a file.
+    pub(crate) fn existing(&self, source: &SourceName) -> Vec<SecretLocation> {
+        let current = (self.current_path(source), self.current(source));
+        let former = (self.former_path(source), self.former(source));
+        let all = [current, former].into_iter();
+        // A link that leads nowhere is there too.
+        let existing = all.filter(|(path, _)| path.exists() || path.is_symlink());
+        existing.map(|(_, location)| location).collect()
+    }
+
     fn location(&self, name: &str) -> SecretLocation {
         SecretLocation::File(format!("{}/{name}", self.written))
     }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use crate::admin::{ChangeRefusal, FileChange, MappingChanges, OrderedChange};
+use crate::admin::{ChangeMade, ChangeRefusal, FileChange, MappingChanges, OrderedChange};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::diagnostics::diagnostic::Diagnostic;
@@ -156,12 +156,12 @@ impl Reloader {
     }
 
     /// Changes a file, and returns what is to be applied. If the set cannot be applied, the file is as
-    /// it was before.
+    /// it was before, except for the correction of one of several mistaken files.
     pub(super) async fn change(
         &mut self,
         change: FileChange,
         reloads: &Reloads,
-    ) -> Result<Reload, ChangeRefusal> {
+    ) -> Result<(Reload, ChangeMade), ChangeRefusal> {
         // The order may have ended the wait for files that a program is writing.
         self.watcher.rested().await;
         self.watcher.report();
@@ -169,7 +169,8 @@ impl Reloader {
         let written = match change {
             FileChange::Secret { path, secret, former } => {
                 self.write_secret(path, secret, former).await?;
-                return self.read_all(reloads).await.ok_or_else(failed);
+                let reload = self.read_all(reloads).await.ok_or_else(failed)?;
+                return Ok((reload, ChangeMade::InService));
             }
             FileChange::Write { .. } | FileChange::Remove { .. } => self.make(change).await?,
         };
@@ -177,7 +178,11 @@ impl Reloader {
         self.applied.in_folder.retain(|file| !written.is_removed(file.path()));
         let (read, secrets) = self.read().await.ok_or_else(failed)?;
         match self.evaluate(read, reloads) {
-            Ok(set) => Ok(Reload { secrets, set: Some(set) }),
+            Ok(set) => Ok((Reload { secrets, set: Some(set) }, ChangeMade::InService)),
+            Err(_) if !written.mistaken.is_empty() => {
+                let made = ChangeMade::Waiting { mistaken: written.mistaken };
+                Ok((Reload { secrets, set: None }, made))
+            }
             Err(rejection) => {
                 let undone = spawn_blocking(move || written.undo()).await;
                 if let Ok(Err(error)) = undone {
@@ -210,9 +215,11 @@ impl Reloader {
             let read = FileSet::read(config.as_deref(), &environment, (&mut missing, &applied));
             let files = read.map_err(|error| ChangeRefusal::Conflict(error.to_string()))?;
             let scene = Scene { files, destinations: &destinations, environment: &environment };
-            match &change {
-                FileChange::Write { source, text, expected } => scene.write(source, text, expected),
-                FileChange::Remove { source, expected } => scene.remove(source, expected),
+            match change {
+                FileChange::Write { source, text, expected, beside } => {
+                    scene.write(&source, (&text, beside), &expected)
+                }
+                FileChange::Remove { source, expected } => scene.remove(&source, &expected),
                 FileChange::Secret { .. } => Err(ChangeRefusal::NoFile),
             }
         });

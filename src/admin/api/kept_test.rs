@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Json;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 use tracing::info;
 use utoipa::ToSchema;
 
@@ -99,18 +98,16 @@ pub(crate) async fn keep(
     }
     // The test is added to the text that was read: a newer one would be lost.
     let expected = path.condition()?.narrowed_to(&test.digest_before);
-    let test = Arc::new(test);
-    let files = Arc::clone(&test);
-    spawn_blocking(move || files.write()).await.map_err(|_| ApiError::Internal)??;
-    let change = FileChange::Write { source: source.clone(), text: test.text.clone(), expected };
+    let change = FileChange::Write {
+        source: source.clone(),
+        text: test.text.clone(),
+        expected,
+        beside: test.files.clone(),
+    };
     let entry = caller.did(AuditAction::SaveTest).on(&format!("source {source}"));
     let entry = entry.detail(&format!("event {event}"));
     let entry = entry.digests(Some(test.digest_before.clone()), Some(digest_of(&test.text)));
-    if let Err(refusal) = admin.change_files(change, entry).await {
-        let files = Arc::clone(&test);
-        spawn_blocking(move || files.remove()).await.map_err(|_| ApiError::Internal)?;
-        return Err(refusal);
-    }
+    admin.change_files(change, entry).await?;
     info!(by = %caller, source = %source, "kept an event as a test");
     let digest = digest_of(&test.text);
     Ok(Json(kept(source, &test, (dry_run, digest))))
@@ -136,7 +133,7 @@ fn kept(source: SourceName, test: &NewTest, (dry_run, digest): (bool, String)) -
         path: path.display().to_string(),
         bytes: content.len(),
     };
-    let files: Vec<TestFile> = test.files.iter().map(file).collect();
+    let files: Vec<TestFile> = test.files.0.iter().map(file).collect();
     let verb = if dry_run { "would be" } else { "are" };
     let notice = format!(
         "the webhook as it was received, and what becomes of it, {verb} in {}: with all data of \

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
@@ -11,11 +11,12 @@ use utoipa::ToSchema;
 
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::mapping_changes::{ExpectedFile, FileChange};
-use crate::admin::mapping_text::{CheckedText, CurrentText, Guard, digest_of};
+use crate::admin::mapping_changes::{ChangeMade, ExpectedFile, FileChange, NewFiles};
+use crate::admin::mapping_text::{CheckedText, CurrentText, Guard, digest_of, waiting_warning};
 use crate::admin::params::{ConditionalPath, JsonBody, PathSegment};
 use crate::admin::state::AdminState;
 use crate::clock;
+use crate::diagnostics::document::Document;
 use crate::diagnostics::view::DiagnosticView;
 use crate::event::SourceName;
 use crate::intake::registry::SourceStatus;
@@ -118,6 +119,8 @@ pub(crate) struct MappingSaved {
         ("If-Match" = Option<String>, Header,
             description = "The digest of the text that is to be replaced, in quotes, or *. It is required")),
     responses((status = 200, description = "The mapping is in service", body = MappingSaved),
+        (status = 202, description = "The file had mistakes and has none now, but another file still has, which \
+            the first of `warnings` names: the mappings of before stay in service", body = MappingSaved),
         (status = 403, description = "The token's role does not suffice, for the route or for what the \
             text changes. Nothing changed"),
         (status = 404, description = "There is no such source"),
@@ -131,7 +134,7 @@ pub(crate) async fn save(
     caller: ApiCaller,
     path: ConditionalPath,
     JsonBody(body): JsonBody<MappingBody>,
-) -> Result<Json<MappingSaved>, ApiError> {
+) -> Result<(StatusCode, Json<MappingSaved>), ApiError> {
     let name = admin.source(&path.segment)?;
     let expected = path.condition()?;
     let MappingBody { mapping: text, update_tests } = body;
@@ -140,24 +143,28 @@ pub(crate) async fn save(
     let AllowedReplacement { expected, before, changed } = guarded;
     let entry = caller.did(AuditAction::SaveMapping).on(&format!("source {name}"));
     let entry = with_changed(entry, &changed).digests(Some(before), Some(digest_of(&text)));
-    let change = FileChange::Write { source: name.clone(), text, expected };
-    admin.change_files(change, entry).await?;
-    let off = off_reason(&admin, &name);
-    let folder = admin.secrets_folder.clone();
+    let beside = NewFiles::default();
+    let change = FileChange::Write { source: name.clone(), text, expected, beside };
+    let made = admin.change_files(change, entry).await?;
+    let (off, folder) = (off_reason(&admin, &name), admin.secrets_folder.clone());
+    let status = status(&made);
     let finish = move || {
-        let off = off.map(|reason| checked.off_warning(&reason, &folder)).unwrap_or_default();
+        let first = match made {
+            ChangeMade::InService => off.map(|reason| checked.off_warning(&reason, &folder)),
+            ChangeMade::Waiting { mistaken } => Some(checked.waiting_warning(&mistaken)),
+        };
         let (warnings, written) = if update_tests {
             checked.write_expectations()
         } else {
             (checked.warnings(), Vec::new())
         };
-        // First, since webhooks are refused.
-        (off.into_iter().chain(warnings).collect(), written)
+        // First, since it matters most.
+        (first.unwrap_or_default().into_iter().chain(warnings).collect(), written)
     };
     let (warnings, written) = spawn_blocking(finish).await.map_err(|_| ApiError::Internal)?;
     let CurrentText { digest, file, .. } = current(&admin, &name).await?;
     let file = file.map(|path| path.display().to_string());
-    Ok(Json(MappingSaved { source: name, digest, file, warnings, written }))
+    Ok((status, Json(MappingSaved { source: name, digest, file, warnings, written })))
 }
 
 /// Go back to the bundled mapping of a source: its file is deleted
@@ -166,6 +173,8 @@ pub(crate) async fn save(
         ("If-Match" = Option<String>, Header,
             description = "The digest of the text that is to be deleted, in quotes, or *. It is required")),
     responses((status = 200, description = "The bundled mapping is in service", body = MappingSaved),
+        (status = 202, description = "The file, which had mistakes, is deleted, but another file still has some, \
+            which the first of `warnings` names: the mappings of before stay in service", body = MappingSaved),
         (status = 403, description = "The token's role does not suffice, for the route or for what the \
             bundled text changes. Nothing changed"),
         (status = 404, description = "There is no such source, or it has no file in the folder"),
@@ -177,7 +186,7 @@ pub(crate) async fn remove(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
     path: ConditionalPath,
-) -> Result<Json<MappingSaved>, ApiError> {
+) -> Result<(StatusCode, Json<MappingSaved>), ApiError> {
     let name = admin.source(&path.segment)?;
     let expected = path.condition()?;
     let guarded = match bundle::of(name.as_str()) {
@@ -191,10 +200,25 @@ pub(crate) async fn remove(
     let after = bundle::of(name.as_str()).map(digest_of);
     let entry = caller.did(AuditAction::RemoveMapping).on(&format!("source {name}"));
     let entry = with_changed(entry, &changed).digests(Some(before), after);
-    admin.change_files(FileChange::Remove { source: name.clone(), expected }, entry).await?;
-    let CurrentText { digest, .. } = current(&admin, &name).await?;
-    let (warnings, written) = (Vec::new(), Vec::new());
-    Ok(Json(MappingSaved { source: name, digest, file: None, warnings, written }))
+    let change = FileChange::Remove { source: name.clone(), expected };
+    let made = admin.change_files(change, entry).await?;
+    let CurrentText { digest, text, .. } = current(&admin, &name).await?;
+    let warnings = match &made {
+        ChangeMade::InService => Vec::new(),
+        ChangeMade::Waiting { mistaken } => {
+            let document = Document { name: format!("{name}.toml"), text };
+            waiting_warning(&document, mistaken)
+        }
+    };
+    let saved = MappingSaved { source: name, digest, file: None, warnings, written: Vec::new() };
+    Ok((status(&made), Json(saved)))
+}
+
+fn status(made: &ChangeMade) -> StatusCode {
+    match made {
+        ChangeMade::InService => StatusCode::OK,
+        ChangeMade::Waiting { .. } => StatusCode::ACCEPTED,
+    }
 }
 
 async fn current(admin: &AdminState, name: &SourceName) -> Result<CurrentText, ApiError> {
@@ -250,7 +274,11 @@ async fn guard(
 ) -> Result<AllowedReplacement, ApiError> {
     let (served, secrets) = (admin.files.current(), &admin.secrets_folder);
     let current = current(admin, name).await?;
-    let changed = Guard { caller, served: &served, secrets }.check(name, text, &current)?;
+    let (folder, source) = (secrets.clone(), name.clone());
+    let existing = spawn_blocking(move || folder.existing(&source));
+    let existing = existing.await.map_err(|_| ApiError::Internal)?;
+    let guard = Guard { caller, served: &served, secrets, existing };
+    let changed = guard.check(name, text, &current)?;
     // What was compared is what is replaced.
     let expected = expected.narrowed_to(&current.digest);
     Ok(AllowedReplacement { expected, before: current.digest, changed })

@@ -12,7 +12,7 @@ use super::source::{SourceDetail, detail};
 use super::sources::pausing_destination;
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::mapping_changes::{ExpectedFile, FileChange};
+use crate::admin::mapping_changes::{ExpectedFile, FileChange, NewFiles};
 use crate::admin::params::JsonBody;
 use crate::admin::state::AdminState;
 use crate::diagnostics::suggestion::nearest;
@@ -41,8 +41,8 @@ pub(crate) struct NewSource {
 #[utoipa::path(post, path = "/api/v1/sources", request_body = NewSource,
     responses((status = 200, description = "The source as it is now: paused, and off without a secret",
             body = SourceDetail),
-        (status = 409, description = "There is such a source, or its file or the folder of its secret \
-            cannot be written, or another file has mistakes")))]
+        (status = 409, description = "There is such a source, or a file where its secret would be kept, or its file \
+            or the folder of its secret cannot be written, or another file has mistakes")))]
 pub(crate) async fn add(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
@@ -52,17 +52,25 @@ pub(crate) async fn add(
         name.parse().map_err(|error| ApiError::BadRequest(format!("`name`: {error}")))?;
     let mapping = bundled_mapping(&provider, mapping.as_deref())?;
     check_free(&admin, &name)?;
-    let folder = admin.secrets_folder.path().to_owned();
+    let (secrets, source) = (admin.secrets_folder.clone(), name.clone());
     let made = spawn_blocking(move || {
-        let explained = |error| format!("{}: {}", folder.display(), file::explain(&error, &folder));
+        let folder = secrets.path();
+        let explained = |error| format!("{}: {}", folder.display(), file::explain(&error, folder));
+        // It may be the secret of something else, which the new source would accept and replace.
+        if let Some(kept) = secrets.existing(&source).first() {
+            let reason = "is there already, and was not made for this source: choose another name, or delete it \
+                          if nothing uses it";
+            return Err(format!("{} {reason}", kept.reference()));
+        }
         // Before its file: a provider that brings the secret finds where to keep it.
-        file::make_private_folder(&folder).map_err(explained)
+        file::make_private_folder(folder).map_err(explained)
     });
     made.await.map_err(|_| ApiError::Internal)?.map_err(ApiError::Conflict)?;
     let secret = NamedSecret { location: admin.secrets_folder.current(&name), until: None };
     let text = new_text::of_provider(&provider, mapping, &[secret]);
     let expected = ExpectedFile::NotInFolder;
-    let change = FileChange::Write { source: name.clone(), text, expected };
+    let beside = NewFiles::default();
+    let change = FileChange::Write { source: name.clone(), text, expected, beside };
     // Before it exists: no event is sent to Savio that nobody has looked at.
     let pausing = pausing_destination(&admin, &name);
     let was_paused = match pausing {

@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 use super::source::{SourceDetail, detail};
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::mapping_changes::{ExpectedFile, FileChange};
-use crate::admin::mapping_text::CurrentText;
+use crate::admin::mapping_changes::{ExpectedFile, FileChange, NewFiles};
+use crate::admin::mapping_text::{CurrentText, digest_of};
 use crate::admin::params::{JsonBody, PathSegment};
 use crate::admin::state::AdminState;
 use crate::admin::time_bound::Day;
@@ -85,6 +85,8 @@ pub(crate) async fn set(
     let (secret, change) = spawn_blocking(work).await.map_err(|_| ApiError::Internal)??;
     if let Some(change) = change {
         let entry = caller.did(AuditAction::SaveMapping).on(&format!("source {name}"));
+        let before = admin.files.current().of(&name).map(|file| digest_of(&file.document.text));
+        let entry = entry.digests(before, None);
         admin.change_files(change, entry).await.map_err(|refusal| match refusal {
             ApiError::Changed(_) => ApiError::Conflict(
                 "the mapping was changed at the same moment: try again".to_owned(),
@@ -178,7 +180,8 @@ impl Rotation {
         let CurrentText { text, digest, .. } = CurrentText::read(&self.served, &self.source)?;
         let text = with_secrets(&text, &wanted).ok_or(ApiError::Internal)?;
         let expected = ExpectedFile::OneOf(vec![digest]);
-        Ok(Some(FileChange::Write { source: self.source.clone(), text, expected }))
+        let (source, beside) = (self.source.clone(), NewFiles::default());
+        Ok(Some(FileChange::Write { source, text, expected, beside }))
     }
 
     fn own(&self) -> Result<&MappingFile, ApiError> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::file_set::FileSet;
-use crate::admin::{ChangeRefusal, ExpectedFile};
+use crate::admin::{ChangeRefusal, ExpectedFile, NewFiles};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::FILE_BYTES_MAX;
 use crate::event::SourceName;
@@ -32,6 +32,10 @@ pub(super) struct ChangedFile {
     after: Option<Vec<u8>>,
     /// Target of the link that was removed.
     link: Option<PathBuf>,
+    /// The new files that were written with it.
+    beside: NewFiles,
+    /// Names of other files, whose mistakes keep it from being in service.
+    pub(super) mistaken: Vec<String>,
 }
 
 impl ChangedFile {
@@ -42,6 +46,7 @@ impl ChangedFile {
 
     /// Restores what was there before, unless somebody has changed the file since.
     pub(super) fn undo(&self) -> Result<(), ReplaceError> {
+        self.beside.remove();
         match (&self.before, &self.after, &self.link) {
             (Some(_), None, Some(target)) => Ok(std::os::unix::fs::symlink(target, &self.path)?),
             (Some(before), after, _) => {
@@ -54,22 +59,25 @@ impl ChangedFile {
 }
 
 impl Scene<'_> {
-    /// Writes the file of a source.
+    /// Writes the file of a source, and new ones beside it.
     pub(super) fn write(
         &self,
         source: &SourceName,
-        text: &str,
+        (text, beside): (&str, NewFiles),
         expected: &ExpectedFile,
     ) -> Result<ChangedFile, ChangeRefusal> {
         let path = path_in(&self.files.folder, source);
         let before = self.expect(source, &path, expected)?;
-        self.check(&self.files.with(&path, Some(text.to_owned())), source)?;
+        let mistaken = self.check(&self.files.with(&path, Some(text.to_owned())), source)?;
         let after = text.as_bytes().to_vec();
-        if before.as_ref() != Some(&after) {
-            file::replace_expected(&path, &after, before.as_deref())
-                .map_err(|error| refusal(&path, error))?;
+        beside.write()?;
+        if before.as_ref() != Some(&after)
+            && let Err(error) = file::replace_expected(&path, &after, before.as_deref())
+        {
+            beside.remove();
+            return Err(refusal(&path, error));
         }
-        Ok(ChangedFile { path, before, after: Some(after), link: None })
+        Ok(ChangedFile { path, before, after: Some(after), link: None, beside, mistaken })
     }
 
     /// Removes the file of a source, which has a bundled one too.
@@ -90,10 +98,11 @@ impl Scene<'_> {
             );
             return Err(ChangeRefusal::Conflict(reason));
         }
-        self.check(&without, source)?;
+        let mistaken = self.check(&without, source)?;
         let link = fs::read_link(&path).ok();
         file::remove_expected(&path, &before).map_err(|error| refusal(&path, error))?;
-        Ok(ChangedFile { path, before: Some(before), after: None, link })
+        let (before, beside) = (Some(before), NewFiles::default());
+        Ok(ChangedFile { path, before, after: None, link, beside, mistaken })
     }
 
     /// Returns the bytes of the file in the folder, if the source's text is the expected one.
@@ -117,9 +126,9 @@ impl Scene<'_> {
         if is_expected { Ok(on_disk) } else { Err(ChangeRefusal::Changed(current)) }
     }
 
-    /// Fails if the set cannot be in service.
-    fn check(&self, set: &FileSet, source: &SourceName) -> Result<(), ChangeRefusal> {
-        let is_mistaken = |file: &MappingFile| file.mistakes.iter().any(Diagnostic::is_error);
+    /// Fails if the set cannot be in service. If the source's file has mistakes now and none in the set, and
+    /// others have some, returns their names: one correction after the other makes the set right.
+    fn check(&self, set: &FileSet, source: &SourceName) -> Result<Vec<String>, ChangeRefusal> {
         let files = set.sources(self.destinations, self.environment);
         let (own, others): (Vec<_>, Vec<_>) = files
             .into_iter()
@@ -128,18 +137,26 @@ impl Scene<'_> {
         if let Some(own) = own.into_iter().next() {
             return Err(ChangeRefusal::Mistaken(own.document, own.mistakes));
         }
-        let names: Vec<&str> = others.iter().map(|file| file.document.name.as_str()).collect();
-        if names.is_empty() {
-            return Ok(());
+        let names: Vec<String> = others.into_iter().map(|file| file.document.name).collect();
+        if names.is_empty() || self.is_mistaken_now(source) {
+            return Ok(names);
         }
         let reason = format!(
             "{} cannot be used, and a set of mapping files is put into service as a whole, so that \
-             nothing was changed. By the API one file is changed at a time: correct that one first, in \
-             the folder on the relay's machine if {source} is mistaken too, as `savio-relay check` says",
+             nothing was changed: correct that one first, as `savio-relay check` says",
             names.join(", ")
         );
         Err(ChangeRefusal::Conflict(reason))
     }
+
+    fn is_mistaken_now(&self, source: &SourceName) -> bool {
+        let files = self.files.sources(self.destinations, self.environment);
+        files.iter().any(|file| file.name.as_ref() == Some(source) && is_mistaken(file))
+    }
+}
+
+fn is_mistaken(file: &MappingFile) -> bool {
+    file.mistakes.iter().any(Diagnostic::is_error)
 }
 
 /// Writes a secret for its owner only, and deletes the one before it, which no mapping names any more.

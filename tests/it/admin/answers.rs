@@ -15,7 +15,9 @@ const OTHER_MAPPING: &str = "provider = \"typeform\"\nsecrets = [\"file:secrets/
 async fn request_without_the_token_is_401() {
     let scene = Scene::new().await;
 
-    for Operation { method, path, .. } in scene.description().await.operations() {
+    let needs_token = |it: &Operation| it.description["x-role"] != "none";
+    let operations = scene.description().await.operations().into_iter().filter(needs_token);
+    for Operation { method, path, .. } in operations {
         let url = format!("{}{path}", scene.relay.admin_url);
         for token in ["", "another token of the test"] {
             let call = http().request(method.parse().unwrap(), &url).bearer_auth(token);
@@ -84,7 +86,8 @@ async fn every_route_answers_as_described() {
     ];
 
     let mut seen = BTreeSet::new();
-    for operation in description.operations() {
+    // From `/` a browser is sent on, which is tested with the logins.
+    for operation in description.operations().into_iter().filter(|it| it.path != "/") {
         for path in filled(&operation.path, &fillings) {
             let bodies = bodies.iter().map(Some).chain([None]);
             let has_body = operation.description.get("requestBody").is_some();
@@ -94,7 +97,7 @@ async fn every_route_answers_as_described() {
                 let mismatches =
                     description.mismatches(&operation, answer.status.as_u16(), &answer.body);
                 assert!(mismatches.is_empty(), "{path} {body:?}: {mismatches:?}");
-                seen.insert((operation.path.clone(), answer.status == 200));
+                seen.insert((operation.path.clone(), answer.status.is_success()));
             }
         }
         assert!(seen.contains(&(operation.path.clone(), true)), "{} never works", operation.path);

@@ -170,6 +170,9 @@ async fn event_whose_mapping_is_gone_is_not_explained() {
     .unwrap();
     let path = format!("/api/v1/events/{delivered}/explain");
     check(path.clone(), "cannot read the mapping").await;
+    // As if it had been pruned since the event was read.
+    file.execute_batch("UPDATE mapping_versions SET source = 'another'").unwrap();
+    check(path.clone(), "is no longer stored: ask for the one in service").await;
     let current = scene.get(&format!("{path}?mapping=current")).await;
     assert_eq!(current["mapping"]["in_service"], true);
 }

@@ -1,8 +1,11 @@
 //! A stored event that is kept as a test of its mapping.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Answer, MAPPING, Scene, TOKEN};
+use crate::support::wait::until_async;
 
 const PATH: &str = "/api/v1/sources/form/tests";
 
@@ -64,6 +67,26 @@ async fn event_of_another_source_or_without_a_valid_name_is_not_kept() {
     assert_eq!(keep(json!({ "event": "01a1f2c4-0000-7000-8000-000000000000" })).await, 404);
     assert_eq!(keep(json!({ "event": id })).await, 200);
     assert!(scene.file(&format!("samples/form.{id}.json")).exists());
+}
+
+#[tokio::test]
+async fn client_that_leaves_while_a_test_is_kept_leaves_no_file_without_its_test() {
+    let scene = Scene::new().await.without_mistakes().await;
+    let id = scene.webhook(&json!({ "text": "Slow" })).await;
+    let body = |number: u64| json!({ "event": id, "name": format!("kept-{number}") });
+    for number in 0..24 {
+        let kept = scene.keep(Some("*"), body(number));
+        // It may have been kept before the client left.
+        let _ = tokio::time::timeout(Duration::from_millis(number), kept).await;
+    }
+    // Changes are made in order: those before it have been made, or will not be.
+    until_async(async || scene.keep(Some("*"), body(99)).await.status == 200).await;
+
+    let text = || std::fs::read_to_string(scene.file("form.toml")).unwrap();
+    let is_there = |number: u64| scene.file(&format!("samples/form.kept-{number}.json")).exists();
+    let is_named = |number: u64| text().contains(&format!("samples/form.kept-{number}.json"));
+    until_async(async || (0..24).all(|number| is_there(number) == is_named(number))).await;
+    assert!(is_there(99) && is_named(99));
 }
 
 #[tokio::test]

@@ -146,10 +146,7 @@ async fn mistake_in_another_file_is_a_conflict_that_names_it() {
     assert_eq!(refused.status, 409);
     let reason = refused.json()["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("mappings/off.toml"), "{reason}");
-    assert!(
-        reason.contains("in the folder on the relay's machine if form is mistaken"),
-        "{reason}"
-    );
+    assert!(reason.contains("correct that one first"), "{reason}");
     assert_eq!(scene.text(), MAPPING);
     let off = "/api/v1/sources/off/mapping";
     let repaired = json!({ "mapping": MAPPING });
@@ -219,6 +216,94 @@ async fn editor_may_not_undo_a_change_of_secrets_that_is_not_in_service_yet() {
 
     assert_eq!(answer.status, 403, "{:?}", answer.json());
     assert_eq!(scene.text(), rotated);
+}
+
+#[tokio::test]
+async fn two_mistaken_files_are_corrected_one_after_the_other() {
+    let scene = scene().await;
+    scene.savio_answers().await;
+    // `off.toml` has a mistake, and somebody adds one to the other file.
+    let wrong = MAPPING.replace("problem", "problm");
+    std::fs::write(scene.file("form.toml"), &wrong).unwrap();
+
+    let first = scene.save(TOKEN, &wrong, json!({ "mapping": with_word("New") })).await;
+
+    assert_eq!(first.status, 202, "{:?}", first.json());
+    let warning = first.json()["warnings"][0]["message"].as_str().unwrap().to_owned();
+    assert!(warning.starts_with("it is not in service yet: mappings/off.toml cannot"), "{warning}");
+    assert_eq!(scene.text(), with_word("New"));
+    let shown = scene.get(PATH).await;
+    let digests = [&shown["digest"], &shown["in_service"]].map(|it| it.as_str().unwrap());
+    assert_eq!(digests, [digest(&with_word("New")), digest(MAPPING)]);
+    // Right by now, it is not changed again before the other one is right too.
+    let body = json!({ "mapping": with_word("Newer") });
+    let again = scene.save(TOKEN, &with_word("New"), body).await;
+    assert_eq!(again.status, 409, "{:?}", again.json());
+    assert_eq!(scene.text(), with_word("New"));
+
+    let other = "provider = \"typeform\"\nsecrets = [\"env:NONE\"]\n";
+    let put = ("PUT", "/api/v1/sources/off/mapping", Some("*"));
+    let second = scene.call_if(TOKEN, put, Some(&json!({ "mapping": other }))).await;
+
+    assert_eq!(second.status, 200, "{:?}", second.json());
+    assert_eq!(scene.get(PATH).await["in_service"], digest(&with_word("New")));
+    scene.delivers("New Slow").await;
+}
+
+#[tokio::test]
+async fn secret_file_that_is_there_already_is_not_taken_over() {
+    let scene = scene().await.without_mistakes().await;
+    let secrets = scene.folder.path().join("secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    for name in ["form", "survey"] {
+        std::fs::write(secrets.join(format!("{name}.secret")), "of something else").unwrap();
+    }
+    let kept = MAPPING.replace("env:FORM_SECRET", "file:secrets/form.secret");
+
+    let moved = scene.save(EDITOR, MAPPING, json!({ "mapping": kept })).await;
+    let survey = json!({ "name": "survey", "provider": "typeform" });
+    let added = scene.call_as(EDITOR, ("POST", "/api/v1/sources"), Some(&survey)).await;
+
+    assert_eq!(moved.status, 403, "{:?}", moved.json());
+    let reason = moved.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("\"file:secrets/form.secret\" was not made by the relay"), "{reason}");
+    assert_eq!(scene.text(), MAPPING);
+    assert_eq!(added.status, 409, "{:?}", added.json());
+    let reason = added.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("file:secrets/survey.secret is there already"), "{reason}");
+    assert!(!scene.file("survey.toml").exists());
+    for name in ["form", "survey"] {
+        let secret = std::fs::read_to_string(secrets.join(format!("{name}.secret"))).unwrap();
+        assert_eq!(secret, "of something else");
+    }
+    let moved = scene.save(TOKEN, MAPPING, json!({ "mapping": kept })).await;
+    assert_eq!(moved.status, 200, "{:?}", moved.json());
+    // Named by the text in service, it may stay.
+    let worded = kept.replace("$.text", "New {{ payload.text }}");
+    let saved = scene.save(EDITOR, &kept, json!({ "mapping": worded })).await;
+    assert_eq!(saved.status, 200, "{:?}", saved.json());
+}
+
+#[tokio::test]
+async fn expectation_of_another_mapping_file_is_not_updated() {
+    let scene = scene().await.without_mistakes().await;
+    let table = "\n[[test]]\npayload = \"samples/a.json\"\nexpect = \"samples/a.expected.json\"\n";
+    std::fs::create_dir(scene.file("samples")).unwrap();
+    std::fs::write(scene.file("samples/a.json"), r#"{"text":"Slow"}"#).unwrap();
+    let expected = r#"[{"request":"feedback","body":{"problem":"Slow"}}]"#;
+    std::fs::write(scene.file("samples/a.expected.json"), expected).unwrap();
+    let other = MAPPING.replace("FORM_SECRET", "OTHER_SECRET") + table;
+    std::fs::write(scene.file("other.toml"), other).unwrap();
+    until_async(async || scene.relay.logged("other is new") > 0).await;
+
+    let body = json!({ "mapping": with_word("New") + table, "update_tests": true });
+    let saved = scene.save(TOKEN, MAPPING, body).await.json();
+
+    assert_eq!(saved["written"], json!([]), "{saved}");
+    let help = saved["warnings"][0]["help"].as_str().unwrap();
+    assert!(help.starts_with("mappings/other.toml expects the same"), "{help}");
+    let kept = std::fs::read_to_string(scene.file("samples/a.expected.json")).unwrap();
+    assert_eq!(kept, expected);
 }
 
 #[tokio::test]

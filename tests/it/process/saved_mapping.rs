@@ -150,9 +150,28 @@ impl Race {
         }
         let of_editor = text(&format!("editor-{}", ROUNDS - 1));
         assert_eq!(last, of_editor, "a text of the editor was overwritten");
+        self.check_versions().await;
         let mappings = self.folder.path().join("mappings");
         let names: Vec<_> = std::fs::read_dir(mappings).unwrap().collect();
         assert_eq!(names.len(), 1, "nothing is left beside the file: {names:?}");
+    }
+
+    /// Checks that each text that was in service is one that somebody wrote, byte for byte.
+    async fn check_versions(&self) {
+        let versions = self.api.url.replace("/mapping", "/versions");
+        let (status, listed) = self.api.call(http().get(format!("{versions}?limit=500"))).await;
+        assert_eq!(status, 200, "{listed}");
+        let listed = listed["versions"].as_array().unwrap();
+        assert!(listed.len() > SAVES, "{} versions", listed.len());
+        for version in listed {
+            let digest = version["digest"].as_str().unwrap();
+            let (_, shown) = self.api.call(http().get(format!("{versions}/{digest}"))).await;
+            let shown = shown["text"].as_str().unwrap();
+            // The word at its end says who wrote it; all before has to be what they wrote.
+            let word = shown.trim_end().rsplit('"').nth(1).unwrap_or_default();
+            let is_known = ["first", "api-", "editor-"].iter().any(|it| word.starts_with(it));
+            assert!(is_known && shown == text(word), "nobody wrote {digest}, which ends in {word}");
+        }
     }
 
     async fn check_webhooks(&self) {
