@@ -177,6 +177,9 @@ impl Race {
     async fn check_webhooks(&self) {
         let accepted = self.accepted.lock().unwrap().clone();
         assert!(accepted.len() > ROUNDS, "{} were accepted", accepted.len());
+        let rejected = self.api.url.replace("sources/survey/mapping", "rejected?source=survey");
+        let (_, listed) = self.api.call(http().get(rejected)).await;
+        assert_eq!(listed, json!({ "rejected": [] }), "the source was never off");
         let arrived = || self.arrived.lock().unwrap().clone();
         until_async(async || arrived().len() >= accepted.len()).await;
         let token = |(problem, name): (String, String)| {
