@@ -1,5 +1,6 @@
 //! The types that all parts share: an event at a source, and the requests to Savio that it becomes.
 
+mod filled_block;
 mod id;
 mod mapping_digest;
 mod record_key;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use filled_block::{FieldSet, FilledBlock};
 pub use id::{
     DEFAULT_DESTINATION, EventId, IdPrefix, InvalidIdPrefix, InvalidSourceName, InvalidTypePattern,
     SourceName, TypePattern,

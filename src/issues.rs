@@ -3,6 +3,7 @@
 
 mod board;
 mod condition;
+mod drift_watch;
 pub mod kinds;
 mod parts;
 pub mod reconcile;

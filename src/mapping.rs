@@ -27,7 +27,7 @@ use language::template::Templates;
 pub use language::template::{TEMPLATE_FUNCTIONS, TemplateFunction};
 pub use result::{FailedMapping, FeatureRequestLink, LinkMode, MappedRequests, MappingError};
 pub use rules::answers::AnswerRules;
-use rules::block::{BlockCompiler, MappingRun, RuleBlock};
+use rules::block::{BlockCompiler, BlockPlace, MappingRun, RuleBlock};
 pub use rules::event_filter::events;
 
 /// The compiled blocks of one mapping file.
@@ -44,7 +44,12 @@ pub struct Mapping {
 pub struct BlockName {
     /// Such as `feedback[0]`.
     pub name: String,
+    /// The same in each text of the file in which it runs for the same events, with as many blocks
+    /// of its kind: begins with its name.
+    pub id: Arc<str>,
     pub place: Range<usize>,
+    /// The fields that the file fills, by their positions in a `FieldSet`.
+    pub fields: Vec<(usize, &'static str)>,
 }
 
 impl Mapping {
@@ -71,8 +76,9 @@ impl Mapping {
         // A contact names its company and a feedback its person: what is named is sent first.
         for kind in [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback] {
             let tables = file.tables(kind.as_str(), compiler.mistakes);
+            let of_kind = tables.len();
             for (position, table) in tables.into_iter().enumerate() {
-                blocks.push(compiler.block((kind, position), table));
+                blocks.push(compiler.block(BlockPlace { kind, position, of_kind }, table));
             }
         }
         Mapping { blocks, templates: templates.seal(), answers }
@@ -187,8 +193,12 @@ impl Mapping {
 
     /// Returns the blocks in the order in which their requests are sent.
     pub fn blocks(&self) -> Vec<BlockName> {
-        let name =
-            |block: &RuleBlock| BlockName { name: block.name.clone(), place: block.place.clone() };
+        let name = |block: &RuleBlock| BlockName {
+            name: block.name.clone(),
+            id: Arc::clone(&block.id),
+            place: block.place.clone(),
+            fields: block.field_names(),
+        };
         self.blocks.iter().map(name).collect()
     }
 

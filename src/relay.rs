@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -27,7 +28,7 @@ use crate::admin::{
 };
 use crate::comparison::ComparisonThreads;
 use crate::config::{Config, DestinationConfigs};
-use crate::delivery::mapper::Mapper;
+use crate::delivery::{EventObserver, ObservedEvent};
 use crate::intake::Intake;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};
 use crate::issues::{Board, IssueWatch};
@@ -98,9 +99,9 @@ impl Relay {
 
         // One limit for intake, delivery and previews: each of them alone could use all of it.
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
-        let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
         mapping_versions::record(&store, &served.files).await;
-        let shared = Shared { traces: traces.clone(), mapper };
+        let (observer, watched_events) = EventObserver::watched();
+        let shared = Shared::new(&traces, &memory, observer);
         let deliveries = Deliveries::new(&config, &store, &served.files, shared)?;
         run_deliveries(&deliveries, &mut tasks);
         let replay_ordered = maintain(&store, config.retention, &mut tasks);
@@ -135,7 +136,7 @@ impl Relay {
         let kept = (config.secrets_folder, config.retention);
         let state = relay.admin_state(&config.destinations, kept, (replay_ordered, changes));
         relay.serve_admin(requests, state, config.listener);
-        relay.watch_issues(config.issues);
+        relay.watch_issues(watched_events, config.issues);
         relay.follow_certificates(certificates);
         relay.addresses.write(&relay.sources()).await;
         Ok(relay)
@@ -151,7 +152,7 @@ impl Relay {
         self.tasks.spawn(listener::serve(requests, router, settings, closed));
     }
 
-    fn watch_issues(&mut self, settings: issues::Settings) {
+    fn watch_issues(&mut self, mapped: Receiver<ObservedEvent>, settings: issues::Settings) {
         let parts = issues::Parts {
             store: self.store.clone(),
             intake: Arc::clone(&self.intake),
@@ -161,7 +162,7 @@ impl Relay {
             reloads: self.reloads.clone(),
             commits: self.store.commits.clone(),
         };
-        let watch = IssueWatch::new(parts, settings, Arc::clone(&self.issues));
+        let watch = IssueWatch::new(parts, mapped, settings, Arc::clone(&self.issues));
         self.tasks.spawn(watch.run(self.tasks.shutdown_started()));
     }
 

@@ -5,6 +5,7 @@ mod audit;
 mod cause;
 mod copy;
 mod dead_cause;
+mod filled_event;
 mod email_address;
 mod erasure;
 mod error;
@@ -44,6 +45,7 @@ pub use dead_cause::DeadCause;
 pub use email_address::{EmailAddress, InvalidEmailAddress};
 pub use erasure::{Erasure, ErasureOutcome, ErasureRequest, Mentions};
 pub use error::{StoreError, UnavailableKind};
+pub use filled_event::{FILLED_EVENTS_MAX, FieldSearch, FieldUse, FilledEvent};
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
 };

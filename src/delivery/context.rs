@@ -10,6 +10,7 @@ use super::claims::ClaimTable;
 use super::feature_requests::FeatureRequests;
 use super::gate::Signal;
 use super::mapper::Mapper;
+use super::observer::EventObserver;
 use super::persisted_gate::PersistedGate;
 use super::settings::{Destination, Mappings, Settings};
 use super::source_pauses::{SourcePauses, why_source_waits};
@@ -26,6 +27,8 @@ pub struct ProcessContext {
     /// Counts the attempts of all destinations.
     pub attempts: Attempts,
     pub dead: DeadEvents,
+    /// Who watches the mapped events.
+    pub observer: EventObserver,
     pub traces: Traces,
 }
 

@@ -14,6 +14,7 @@ use super::conflicts::LockRequest;
 use super::context::Context;
 use super::feature_requests::TitleReader;
 use super::mapper::MapError;
+use super::observer::{ObservedEvent, observable};
 use super::plan::{RequestPlan, SentRequest, Unmapped};
 use super::progress::{self, ClaimLost};
 use super::settings::MappingInService;
@@ -82,6 +83,8 @@ struct Job<'c> {
     mapped_by: Option<Arc<MappingText>>,
     /// What the event says, if its mapping failed.
     headline: Option<Headline>,
+    /// How it is watched; none if it says nothing about its sender.
+    observable: Option<ObservedEvent>,
     span: DeliverySpan,
     clock: SteadyClock,
     guard: ClaimGuard<'c>,
@@ -97,8 +100,10 @@ impl<'c> Job<'c> {
         let destination = &context.destination.name;
         let span = context.process.traces.delivery(&claimed.event, destination, clock.now());
         let source = claimed.event.source.clone();
+        let observable = observable(&claimed);
         let plan = RequestPlan::of(claimed, span.parent());
-        Job { context, source, plan, mapped_by: None, headline: None, span, clock, guard }
+        let (mapped_by, headline) = (None, None);
+        Job { context, source, plan, mapped_by, headline, observable, span, clock, guard }
     }
 
     async fn work_on(mut self) -> Finished {
@@ -147,11 +152,12 @@ impl<'c> Job<'c> {
             };
         };
         match self.map_and_link(unmapped).await {
-            Ok(MappedRequests { requests, notes, left_out, said, .. }) => {
+            Ok(MappedRequests { requests, notes, left_out, said, filled, .. }) => {
                 self.plan.set_requests(&requests);
                 let next = Progress::to(self.plan.next(self.clock.now()));
-                let mapping = self.mapped_by.take();
-                Progress { planned: Some(requests), said, notes, left_out, mapping, ..next }
+                let (mapping, planned) = (self.mapped_by.take(), Some(requests));
+                let filled = if self.observable.is_some() { filled } else { Vec::new() };
+                Progress { planned, said, notes, left_out, filled, mapping, ..next }
             }
             // What only waits is mapped again, perhaps by another text.
             Err(next) if matches!(next, NextStep::Settle { .. }) => {
@@ -350,10 +356,14 @@ impl<'c> Job<'c> {
         if progress.attempt.is_none() && matches!(progress.next, NextStep::Park { .. }) {
             return Ok(());
         }
-        let left_out = progress.left_out.clone();
+        let (left_out, blocks) = (progress.left_out.clone(), progress.filled.clone());
         progress::record(self.context, &self.guard, &self.source, progress).await?;
         // Only once it is recorded: an event that is mapped again leaves out the same fields.
         process.attempts.left_out(&destination.name, &left_out);
+        if let Some(event) = self.observable.as_ref().filter(|_| !blocks.is_empty()) {
+            let event = ObservedEvent { blocks, ..event.clone() };
+            process.observer.pass_on(event, &process.attempts);
+        }
         Ok(())
     }
 }

@@ -24,11 +24,8 @@ pub struct Activities(Mutex<BTreeMap<SourceName, Activity>>);
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Activity {
-    /// Webhooks that were accepted since the start; those that carry nothing to store, or that were
-    /// stored before, too. Tests by a person do not count.
-    #[serde(skip)]
-    pub webhooks: u64,
-    /// When the last one was accepted.
+    /// When the last webhook was accepted; one that carries nothing to store, or that was stored
+    /// before, too. Tests by a person do not count.
     pub accepted_at: Option<Timestamp>,
     /// Webhooks with a wrong signature since then.
     pub wrong: Option<WrongSignatures>,
@@ -69,10 +66,9 @@ impl Activities {
         }
     }
 
-    /// Counts a webhook that was accepted.
+    /// Notes a webhook that was accepted.
     fn accepted(&self, source: &SourceName, now: Timestamp) {
         self.change(source, |activity| {
-            activity.webhooks += 1;
             activity.accepted_at = Some(now);
             activity.wrong = None;
         });
@@ -163,7 +159,7 @@ mod tests {
         assert_eq!(run(&activities), Some((1, at(48))));
         activities.accepted(&form(), at(49));
         assert_eq!(run(&activities), None);
-        assert_eq!(activities.all()[&form()].webhooks, 1);
+        assert_eq!(activities.all()[&form()].accepted_at, Some(at(49)));
     }
 
     #[test]

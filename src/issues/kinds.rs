@@ -1,7 +1,7 @@
 //! The rules of the kinds of issues, each in a file. Pure: from what is known, and `now`.
 
 pub mod dead;
-
+pub mod drift;
 pub mod held;
 pub mod mapping;
 pub mod nodes;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::debug;
 
+use super::kinds::drift::{ServedBlock, ServedBlocks};
 use super::kinds::paused::{DestinationGate, GateCondition};
 use super::kinds::queue::OverdueEvents;
 use super::kinds::rejected::RefusedSource;
@@ -91,6 +92,25 @@ impl Parts {
         all
     }
 
+    /// Returns the blocks of the mappings in service.
+    pub(super) fn blocks(&self) -> Vec<ServedBlocks> {
+        let mut served = Vec::new();
+        for delivery in self.destinations.values() {
+            for source in delivery.sources() {
+                let Some(in_service) = delivery.mapping(&source) else { continue };
+                let blocks = in_service.mapping.blocks();
+                let names: Vec<String> = blocks.iter().map(|block| block.name.clone()).collect();
+                let blocks = blocks.into_iter().map(|block| ServedBlock {
+                    name: short_name(&block.name, &names),
+                    id: block.id,
+                    fields: block.fields,
+                });
+                served.push(ServedBlocks { source, blocks: blocks.collect() });
+            }
+        }
+        served
+    }
+
     /// Returns the sources at which webhooks can arrive.
     pub(super) fn live(&self, paused: &BTreeSet<SourceName>) -> BTreeSet<SourceName> {
         let sources = self.intake.sources.current();
@@ -121,6 +141,14 @@ impl Parts {
             }));
         }
         Ok(overdue)
+    }
+}
+
+/// Returns the name of a block without its number where it is the only one of its kind.
+fn short_name(name: &str, all: &[String]) -> String {
+    match name.split_once('[') {
+        Some((kind, _)) if !all.contains(&format!("{kind}[1]")) => kind.to_owned(),
+        _ => name.to_owned(),
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::sync::mpsc::Receiver;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::board::{Board, CLOSED_FOR};
 use super::condition::RuleFinding;
+use super::drift_watch::DriftWatch;
 use super::kinds::silent::SourceTraffic;
 use super::kinds::storage::StorageWatch;
 use super::kinds::{dead, held, mapping, nodes, paused, queue, rejected, secret, silent};
@@ -18,10 +20,11 @@ use super::parts::{self, Parts};
 use super::reconcile::{IssueChange, IssueChangeKind, reconcile};
 use super::traffic::{KEPT, Traffic};
 use crate::clock;
+use crate::delivery::ObservedEvent;
 use crate::event::SourceName;
 use crate::intake::activity::Activity;
 use crate::mapping_file::silence::SilenceLimit;
-use crate::store::{DeadCause, Issue, IssueId, IssueKind, LiveSources, StoreError};
+use crate::store::{DeadCause, HalfHour, Issue, IssueId, IssueKind, LiveSources, StoreError};
 
 /// Time after which counts of open issues are written, and dead events are grouped anew.
 // Each write is a commit, for which webhooks wait.
@@ -51,6 +54,7 @@ pub struct IssueWatch {
     settings: Settings,
     board: Arc<Board>,
     storage: StorageWatch,
+    drift: DriftWatch,
     /// None until it is read.
     traffic: Option<Traffic>,
     dead: DeadCauses,
@@ -70,12 +74,18 @@ struct DeadCauses {
 }
 
 impl IssueWatch {
-    pub fn new(parts: Parts, settings: Settings, board: Arc<Board>) -> IssueWatch {
+    pub fn new(
+        parts: Parts,
+        events: Receiver<ObservedEvent>,
+        settings: Settings,
+        board: Arc<Board>,
+    ) -> IssueWatch {
         IssueWatch {
             parts,
             settings,
             board,
             storage: StorageWatch::default(),
+            drift: DriftWatch::new(events),
             traffic: None,
             dead: DeadCauses::default(),
             unwritten: BTreeMap::new(),
@@ -90,7 +100,7 @@ impl IssueWatch {
         let looks = async {
             loop {
                 self.look(clock::now()).await;
-                sleep(every).await;
+                self.drift.follow(every).await;
             }
         };
         tokio::select! {
@@ -136,8 +146,10 @@ impl IssueWatch {
         let live = self.parts.live(&destinations.paused_sources);
         let known: BTreeSet<SourceName> =
             self.parts.intake.sources.current().keys().cloned().collect();
-        if let Some(traffic) = &mut self.traffic {
-            traffic.note(&live, &activities, now);
+        // The half hour before too, of which some webhooks are counted after its end.
+        let counted = self.parts.store.webhooks(HalfHour::of(now).plus(-1)).await;
+        if let (Some(traffic), Ok(counted)) = (&mut self.traffic, counted) {
+            traffic.note(&live, counted, now);
         }
         let refused = parts::refused(&activities, &known);
         let mut findings = vec![
@@ -157,11 +169,15 @@ impl IssueWatch {
             IssueKind::Queue,
             known_or(overdue, |it| queue::judge(&it, &destinations.closed, now)),
         ));
+        let is_recounted = self.parts.store.is_recounted();
         let held = self.parts.store.held_events().await;
-        findings.push((IssueKind::Held, known_or(held, |it| held::judge(&it))));
+        let held = known_or(held, |it| held::judge(&it));
+        findings.push((IssueKind::Held, if is_recounted { held } else { RuleFinding::Unknown }));
+        findings.push((IssueKind::Drift, self.drift(&open(IssueKind::Drift), &known, now).await));
         let read = self.read_dead().await;
         let dead = || dead::judge(&self.dead.causes, &open(IssueKind::Dead), now);
-        findings.push((IssueKind::Dead, known_or(read, |()| dead())));
+        let dead = known_or(read, |()| dead());
+        findings.push((IssueKind::Dead, if is_recounted { dead } else { RuleFinding::Unknown }));
         findings
     }
 
@@ -169,6 +185,7 @@ impl IssueWatch {
     async fn begin(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let since = now.saturating_sub(KEPT).unwrap_or(Timestamp::MIN);
         let stored = self.parts.store.live_half_hours(since).await?;
+        let webhooks = self.parts.store.webhooks(HalfHour::of(since)).await?;
         if let Some(saved) = self.parts.store.read_state(ACTIVITIES).await? {
             // What another version wrote is learned anew.
             let before: BTreeMap<SourceName, Activity> =
@@ -176,8 +193,21 @@ impl IssueWatch {
             self.parts.intake.activities.restore(before);
             self.saved_activities.0 = saved;
         }
-        self.traffic = Some(Traffic::of(stored, now));
+        self.traffic = Some(Traffic::of(stored, webhooks, now));
         Ok(())
+    }
+
+    async fn drift(
+        &mut self,
+        open: &[&Issue],
+        known: &BTreeSet<SourceName>,
+        now: Timestamp,
+    ) -> RuleFinding {
+        let (store, served) = (&*self.parts.store, self.parts.blocks());
+        if self.drift.begin(store, &served).await.is_err() {
+            return RuleFinding::Unknown;
+        }
+        gone(self.drift.judge((store, &served), open, now).await, open, known)
     }
 
     fn silent(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::Request;
+use crate::event::{FilledBlock, Request};
 
 /// Requests that an event is mapped to, and notes on them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -11,6 +11,8 @@ pub struct MappedRequests {
     pub requests: Vec<Request>,
     /// Position in `Mapping::blocks` of the block that made each request.
     pub made_by: Vec<usize>,
+    /// The blocks that ran, with what they filled before delivery looks titles up.
+    pub filled: Vec<FilledBlock>,
     /// Reasons why fields were left out or replaced, for people.
     pub notes: Vec<String>,
     /// Names of the fields that were left out because their values failed or are invalid.

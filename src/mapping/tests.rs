@@ -20,7 +20,7 @@ use crate::diagnostics::diagnostic::Document;
 use crate::diagnostics::fix_check::check_fixes;
 use crate::diagnostics::report::OutputStyle;
 use crate::diagnostics::table;
-use crate::event::{EventId, Headers};
+use crate::event::{EventId, FieldSet, FilledBlock, Headers};
 
 fn document(text: &str) -> Document {
     Document { name: "m.toml".to_owned(), text: text.to_owned() }

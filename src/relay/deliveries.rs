@@ -10,9 +10,12 @@ use tracing::warn;
 use super::error::RelayError;
 use crate::config::{self, Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
-use crate::delivery::{Delivery, Destination, MappingInService, Mappings, ProcessContext};
+use crate::delivery::{
+    Delivery, Destination, EventObserver, MappingInService, Mappings, ProcessContext,
+};
 use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
+use crate::parse_memory::ParseMemory;
 use crate::savio::{self, BaseUrl, Client, ClientError};
 use crate::store::{MappingText, Sqlite};
 use crate::telemetry::metrics::{Attempts, DeadEvents};
@@ -21,8 +24,21 @@ use crate::{admin, clock};
 
 /// Parts that all destinations share.
 pub(super) struct Shared {
-    pub(super) traces: Traces,
-    pub(super) mapper: Arc<Mapper>,
+    traces: Traces,
+    mapper: Arc<Mapper>,
+    observer: EventObserver,
+}
+
+impl Shared {
+    /// Makes what all destinations share; `memory` is for the payloads that are mapped.
+    pub(super) fn new(
+        traces: &Traces,
+        memory: &Arc<ParseMemory>,
+        observer: EventObserver,
+    ) -> Shared {
+        let mapper = Arc::new(Mapper::new(Arc::clone(memory)));
+        Shared { traces: traces.clone(), mapper, observer }
+    }
 }
 
 pub(super) struct Deliveries {
@@ -43,8 +59,8 @@ impl Deliveries {
         files: &[MappingFile],
         shared: Shared,
     ) -> Result<Deliveries, RelayError> {
-        let Shared { traces, mapper } = shared;
-        let process = ProcessContext { mapper, traces, ..ProcessContext::default() };
+        let Shared { traces, mapper, observer } = shared;
+        let process = ProcessContext { mapper, observer, traces, ..ProcessContext::default() };
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
         let mut clients = BTreeMap::new();

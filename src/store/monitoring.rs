@@ -1,12 +1,13 @@
 //! The store's side for whoever watches the relay: what happened when, what became of it, and issues.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::dead_cause::DeadCause;
 use super::error::StoreError;
+use super::filled_event::{FieldSearch, FieldUse, FilledEvent};
 use super::filter::PageRequest;
 use super::flows::Flows;
 use super::half_hour::HalfHour;
@@ -48,13 +49,16 @@ pub trait Monitoring: Send + Sync {
         since: HalfHour,
     ) -> Result<BTreeMap<SourceName, Vec<(HalfHour, u64)>>, StoreError>;
 
+    /// Returns whether all events were counted anew since the start: until then, a count may be wrong.
+    fn is_recounted(&self) -> bool;
+
     /// Returns the dead events by source and cause, those included that wait for their replay.
     async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError>;
 
     /// Returns, for each source that has any, the number of its dead events.
     async fn dead_counts(&self) -> Result<Vec<(SourceName, u64)>, StoreError>;
 
-    /// Returns the held events of each source that has any.
+    /// Returns the held events of each source that has any, by the counts.
     async fn held_events(&self) -> Result<Vec<HeldEvents>, StoreError>;
 
     /// Returns, for each of these sources that has any, the events that were queued before this time
@@ -65,6 +69,13 @@ pub trait Monitoring: Send + Sync {
         sources: Vec<SourceName>,
         queued_before: Timestamp,
     ) -> Result<Vec<OverdueSource>, StoreError>;
+
+    /// Returns the last mapped events of the source's sender, of each type, oldest first. Replays,
+    /// imports, copies and tests do not count, and no events that an older program mapped.
+    async fn filled_events(&self, source: SourceName) -> Result<Vec<FilledEvent>, StoreError>;
+
+    /// Returns how many of them have a field, among the last that were received in some times.
+    async fn field_use(&self, search: FieldSearch) -> Result<FieldUse, StoreError>;
 
     /// Returns the half hours since this time in which the relay ran, oldest first.
     async fn live_half_hours(&self, since: Timestamp) -> Result<Vec<LiveSources>, StoreError>;
@@ -131,6 +142,6 @@ pub struct OverdueSource {
 pub struct LiveSources {
     /// Its beginning.
     pub at: Timestamp,
-    /// The sources that were live and not paused, with their webhooks.
-    pub webhooks: BTreeMap<SourceName, u64>,
+    /// The sources that were live and not paused.
+    pub sources: BTreeSet<SourceName>,
 }

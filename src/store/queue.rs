@@ -14,7 +14,7 @@ use super::headline::Headline;
 use super::interruption::{DestinationWrite, Interruption};
 use super::mapping_version::MappingText;
 use super::planned_request::PlannedRequest;
-use crate::event::{Event, EventId, Outcome, RecordKey, Request, SourceName, State};
+use crate::event::{Event, EventId, FilledBlock, Outcome, RecordKey, Request, SourceName, State};
 
 /// Hands out queued events and records their progress.
 #[async_trait]
@@ -153,6 +153,8 @@ pub struct ClaimedEvent {
     pub tries: u32,
     /// Whether a person had it replayed; its attempts are marked so.
     pub replay: bool,
+    /// Whether it is an edited copy of another event.
+    pub is_copy: bool,
     /// Earlier requests that count when it is mapped again: see [`PlannedRequest::replan`].
     pub earlier: Vec<PlannedRequest>,
     /// Whether each request that it is mapped to may have been sent, after the backup that it was
@@ -185,6 +187,8 @@ pub struct Progress {
     pub notes: Vec<String>,
     /// Names of fields that the mapping left out because Savio would refuse their values.
     pub left_out: BTreeSet<String>,
+    /// The blocks of the mapping that ran, if the event says something about its sender.
+    pub filled: Vec<FilledBlock>,
     /// The text by which the mapping was just tried, whether it made requests or failed.
     pub mapping: Option<Arc<MappingText>>,
     pub attempt: Option<Attempt>,
@@ -202,6 +206,7 @@ impl Progress {
             headline: None,
             notes: Vec::new(),
             left_out: BTreeSet::new(),
+            filled: Vec::new(),
             mapping: None,
             attempt: None,
             shortened: None,

@@ -1,5 +1,6 @@
 //! Metrics for Prometheus. Each part of the relay holds its counters; a scrape reads them all.
 
+mod attempts;
 mod certificate_ends;
 mod process_usage;
 mod reloads;
@@ -18,7 +19,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::event::Outcome;
+pub use attempts::Attempts;
+use attempts::DestinationLabel;
 pub use certificate_ends::CertificateEnds;
 pub use process_usage::ProcessUsage;
 pub use reloads::{RefusedReload, Reloads};
@@ -150,74 +152,6 @@ impl Commits {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DestinationLabel {
-    destination: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    destination: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LeftOutLabels {
-    destination: String,
-    field: String,
-}
-
-/// Counters of requests to Savio.
-#[derive(Debug, Clone)]
-pub struct Attempts {
-    left_out: Family<LeftOutLabels, Counter>,
-    outcomes: Family<OutcomeLabels, Counter>,
-    seconds: Family<DestinationLabel, Histogram, fn() -> Histogram>,
-}
-
-impl Default for Attempts {
-    /// Buckets from 10 milliseconds to 41 seconds.
-    fn default() -> Attempts {
-        let histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 13));
-        Attempts {
-            left_out: Family::default(),
-            outcomes: Family::default(),
-            seconds: Family::new_with_constructor(histogram),
-        }
-    }
-}
-
-impl Attempts {
-    /// Makes the time series of a destination exist, with 0.
-    pub fn expect(&self, destination: &str) {
-        let destination = destination.to_owned();
-        drop(self.seconds.get_or_create(&DestinationLabel { destination: destination.clone() }));
-        for outcome in Outcome::ALL {
-            let of = OutcomeLabels { destination: destination.clone(), outcome: outcome.as_str() };
-            drop(self.outcomes.get_or_create(&of));
-        }
-    }
-
-    pub fn record_outcome(&self, destination: &str, outcome: &'static str) {
-        let destination = destination.to_owned();
-        self.outcomes.get_or_create(&OutcomeLabels { destination, outcome }).inc();
-    }
-
-    /// Counts fields that were omitted from requests. There are a few names only.
-    pub fn left_out<'f>(&self, destination: &str, fields: impl IntoIterator<Item = &'f String>) {
-        for field in fields {
-            let (destination, field) = (destination.to_owned(), field.clone());
-            self.left_out.get_or_create(&LeftOutLabels { destination, field }).inc();
-        }
-    }
-
-    pub fn took(&self, destination: &str, time: Duration) {
-        let destination = destination.to_owned();
-        let time_s = time.as_secs_f64();
-        self.seconds.get_or_create(&DestinationLabel { destination }).observe(time_s);
-    }
-}
-
 /// Counter of events that died.
 // Beside the number of dead events, which falls when they are replayed: an alert on its increase
 // would miss one that dies while another is replayed.
@@ -332,11 +266,7 @@ impl Metrics {
         let Commits { seconds, failed, .. } = commits;
         registry.register("commit_seconds", "Duration of a commit to disk", seconds);
         registry.register("commits_failed", "Commits to disk that failed", failed);
-        let Attempts { left_out, outcomes, seconds } = attempts;
-        let refused = "Fields that were omitted from requests because Savio rejected their values";
-        registry.register("fields_left_out", refused, left_out);
-        registry.register("attempts", "Requests to Savio, by outcome", outcomes);
-        registry.register("attempt_seconds", "Response time of Savio", seconds);
+        attempts.register(&mut registry);
         let DeadEvents(dead) = dead;
         registry.register("dead_events", "Events that died since the start", dead);
         reloads.register(&mut registry);
@@ -442,6 +372,7 @@ mod tests {
         attempts.record_outcome("default", "done");
         attempts.left_out("default", &["source_url".to_owned()]);
         attempts.took("default", Duration::from_millis(250));
+        attempts.unobserved();
         dead.record("form");
         reloads.rejected(Timestamp::UNIX_EPOCH, "form.toml:1:1: a mistake".to_owned());
         certificates.set("server", "2027-02-28T00:00:00Z".parse().unwrap());
@@ -456,6 +387,7 @@ mod tests {
             r#"savio_relay_fields_left_out_total{destination="default",field="source_url"} 1"#,
             r#"savio_relay_attempts_total{destination="default",outcome="done"} 1"#,
             r#"savio_relay_attempt_seconds_bucket{le="0.32",destination="default"} 1"#,
+            "savio_relay_drift_events_dropped_total 1",
             r#"savio_relay_dead_events_total{source="form"} 1"#,
             r#"savio_relay_reloads_total{result="rejected"} 1"#,
             r#"savio_relay_reloads_total{result="applied"} 0"#,

@@ -5,6 +5,7 @@ mod clock;
 mod in_flight;
 mod interruptions;
 mod left_out;
+mod observed;
 mod names;
 mod outcomes;
 mod recorded;

@@ -6,6 +6,7 @@ mod claims;
 mod contract;
 mod erasure;
 mod files;
+mod filled_events;
 mod filters;
 mod half_hours;
 mod headlines;

@@ -2,14 +2,17 @@
 //! they make.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::event_filter::events;
 use super::fields::{EmptyPolicy, FieldRule, FieldValue, fields};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
-use crate::event::{Event, Request, RequestKind, TypePattern, storable};
+use crate::event::{Event, FieldSet, FilledBlock, Request, RequestKind, TypePattern, storable};
 use crate::mapping::explanation::{FieldResult, Recorder};
 use crate::mapping::language::condition::WhenClause;
 use crate::mapping::language::item_values::ItemValues;
@@ -29,6 +32,8 @@ pub(crate) struct RuleBlock {
     kind: RequestKind,
     /// Such as `feedback[0]`.
     pub(crate) name: String,
+    /// Tells whether it is the same block in another text of the file.
+    pub(crate) id: Arc<str>,
     pub(crate) place: Range<usize>,
     /// `None` if it accepts every event.
     pub(crate) events: Option<Vec<TypePattern>>,
@@ -43,6 +48,8 @@ pub(crate) struct RuleBlock {
 #[derive(Debug)]
 struct BlockField {
     rule: &'static FieldRule,
+    /// Its position among the fields of its kind.
+    position: usize,
     value: FieldValue,
     /// Place of the value in the file.
     place: Range<usize>,
@@ -58,7 +65,7 @@ pub(crate) struct BlockCompiler<'c> {
 impl BlockCompiler<'_> {
     pub(crate) fn block(
         &mut self,
-        (kind, position): (RequestKind, usize),
+        BlockPlace { kind, position, of_kind }: BlockPlace,
         mut table: TomlTable<'_>,
     ) -> RuleBlock {
         let events = events(&mut table, self.mistakes);
@@ -78,10 +85,11 @@ impl BlockCompiler<'_> {
         let when = WhenClause::read(&mut table, &mut reader);
         let mut read = Vec::new();
         let mut literals = Vec::new();
-        for field in fields(kind) {
+        for (at, field) in fields(kind).iter().enumerate() {
             let value = field.read(&mut table, &mut reader);
             let place = table.whole_value_place(field.name);
-            read.extend(value.map(|value| BlockField { rule: field, value, place }));
+            let of = |value| BlockField { rule: field, position: at, value, place };
+            read.extend(value.map(of));
             literals.extend(reader.literals.drain(..).map(|literal| WrittenLiteral {
                 is_whole: literal.is_whole && !field.takes_words(),
                 ..literal
@@ -92,10 +100,35 @@ impl BlockCompiler<'_> {
             }
         }
         let place = table.place.clone();
+        let conditions = ["events", "when", "for_each"].map(|key| {
+            let written = table.has(key).then(|| table.whole_value_place(key));
+            written.and_then(|place| document.text.get(place)).unwrap_or_default()
+        });
         table.finish(self.mistakes);
         let name = format!("{}[{position}]", kind.as_str());
-        RuleBlock { kind, name, place, events, when, for_each, fields: read, literals }
+        let id = block_id(&name, of_kind, &conditions).into();
+        RuleBlock { kind, name, id, place, events, when, for_each, fields: read, literals }
     }
+}
+
+/// Where a block is: the position among those of its kind, and how many these are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockPlace {
+    pub(crate) kind: RequestKind,
+    pub(crate) position: usize,
+    pub(crate) of_kind: usize,
+}
+
+/// Returns an id that a block has as long as it runs for the same events and none is put before it.
+fn block_id(name: &str, of_kind: usize, conditions: &[&str; 3]) -> String {
+    let mut digest = Sha256::new();
+    digest.update(of_kind.to_le_bytes());
+    for text in conditions {
+        digest.update(text.len().to_le_bytes());
+        digest.update(text);
+    }
+    let digest = HEXLOWER.encode(&digest.finalize()[..4]);
+    format!("{name} {digest}")
 }
 
 fn nodes_query(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<Query> {
@@ -177,6 +210,9 @@ impl RuleBlock {
         let Some(body) = self.body(draft, run)? else {
             return Ok(());
         };
+        let filled = |field: &&BlockField| body.contains_key(field.rule.name);
+        let (filled, missing): (Vec<_>, Vec<_>) = self.fields.iter().partition(filled);
+        self.note_fields(&filled, &missing, run);
         // Not by the number of items, since `when` and empty fields may leave few requests.
         if run.mapped.requests.len() == REQUESTS_MAX {
             let failure =
@@ -213,6 +249,8 @@ impl RuleBlock {
                     let reason = format!("`{}` is empty{}", rule.name, draft.item_suffix());
                     run.recorder.reason(&reason);
                     run.note(format!("{}: no request, {reason}", self.name));
+                    // Of the other fields this says nothing.
+                    self.note_fields(&[], &[field], run);
                     return Ok(None);
                 }
                 None => {}
@@ -221,6 +259,30 @@ impl RuleBlock {
         let Some(failure) = failure else { return Ok(Some(body)) };
         run.mapped.requests.push(Request { kind: self.kind, body });
         Err(failure)
+    }
+
+    /// Notes which fields a request of the block has, or which one kept it from being made.
+    fn note_fields(
+        &self,
+        filled: &[&BlockField],
+        missing: &[&BlockField],
+        run: &mut MappingRun<'_, '_>,
+    ) {
+        let set = |fields: &[&BlockField]| {
+            fields.iter().fold(FieldSet::default(), |set, it| set.with(FieldSet::of(it.position)))
+        };
+        let (filled, missing) = (set(filled), set(missing));
+        if let Some(block) = run.mapped.filled.last_mut().filter(|last| last.block == self.id) {
+            block.add(filled, missing);
+        } else {
+            let block = Arc::clone(&self.id);
+            run.mapped.filled.push(FilledBlock { block, filled, missing });
+        }
+    }
+
+    /// Returns the fields that the file fills, by their positions among those of its kind.
+    pub(crate) fn field_names(&self) -> Vec<(usize, &'static str)> {
+        self.fields.iter().map(|field| (field.position, field.rule.name)).collect()
     }
 
     /// Returns the fields of this request that delivery looks up.
@@ -239,7 +301,7 @@ impl RuleBlock {
 
     fn value(
         &self,
-        BlockField { rule: field, value, place }: &BlockField,
+        BlockField { rule: field, value, place, .. }: &BlockField,
         draft: &RequestDraft<'_>,
         run: &mut MappingRun<'_, '_>,
     ) -> Result<Option<Value>, MappingError> {

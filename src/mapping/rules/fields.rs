@@ -63,6 +63,7 @@ const fn required(name: &'static str, if_empty: EmptyPolicy) -> FieldRule {
     FieldRule { name, field_type: FieldType::Text, if_empty }
 }
 
+// Their positions are stored: further ones go to the end.
 const FEEDBACK: [FieldRule; 10] = [
     // Feedback without a problem is dead, not ignored: a wrong query would lose it unseen.
     required("problem", EmptyPolicy::Unmappable),

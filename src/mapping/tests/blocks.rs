@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    FeatureRequestLink, LinkMode, apply, compile, compile_valid, event, explain, requests,
+    FeatureRequestLink, FieldSet, FilledBlock, LinkMode, apply, compile, compile_valid, event,
+    explain, requests,
 };
 
 #[test]
@@ -281,6 +282,65 @@ fn request_names_its_block() {
     let names: Vec<&str> = mapped.made_by.iter().map(|at| &*blocks[*at].name).collect();
     assert_eq!(names, ["company[0]", "feedback[0]"]);
     assert_eq!(&file[blocks[1].place.clone()][..12], "[[feedback]]");
+}
+
+#[test]
+fn fields_that_a_block_filled_and_those_it_missed_are_noted() {
+    let file = "[[contact]]\ninternal_id = \"$.id\"\nname = \"$.name\"\nemail = \"$.mail\"
+[[feedback]]\nwhen = \"@.text\"\nproblem = \"$.text\"\ntags = \"$.tags\"
+[[company]]\nfor_each = \"$.of[*]\"\ninternal_id = \"@.id\"\nname = \"@.name\"";
+    let mapping = compile_valid(file);
+    let noted = |payload: Value| -> Vec<(String, String, String)> {
+        let mapped = mapping.apply(&event(None), &payload.into()).unwrap();
+        let blocks = mapping.blocks();
+        let names = |block: &str, set: FieldSet| {
+            let block = blocks.iter().find(|it| &*it.id == block).unwrap();
+            let fields = block.fields.iter().filter(|(position, _)| set.has(*position));
+            fields.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+        };
+        let one = |FilledBlock { block, filled, missing }: &FilledBlock| {
+            let name = block.split(' ').next().unwrap().to_owned();
+            (name, names(block, *filled), names(block, *missing))
+        };
+        mapped.filled.iter().map(one).collect()
+    };
+    let row = |block: &str, filled: &str, missing: &str| {
+        (block.to_owned(), filled.to_owned(), missing.to_owned())
+    };
+
+    let [company, contact] = ["internal_id name", "internal_id name"];
+    assert_eq!(
+        noted(json!({"id": "1", "name": "Ada", "mail": "no address", "text": "t",
+                     "of": [{"name": "A"}, {"id": 1, "name": "A"}]})),
+        [
+            row("company[0]", company, ""),
+            row("contact[0]", contact, "email"),
+            row("feedback[0]", "problem", "tags")
+        ]
+    );
+    // The event makes no request of the contact, of whose other fields that says nothing.
+    assert_eq!(noted(json!({"name": "Ada"})), [row("contact[0]", "", "internal_id")]);
+}
+
+#[test]
+fn block_keeps_its_id_while_it_runs_for_the_same_events() {
+    let ids = |file: &str| -> Vec<String> {
+        compile_valid(file).blocks().iter().map(|block| block.id.to_string()).collect()
+    };
+    let block = |rest: &str| format!("[[feedback]]\nproblem = \"$.a\"\n{rest}\n");
+    let [plain, moved] = [block(""), block("tags = \"$.b\"")].map(|file| ids(&file));
+    assert_eq!(plain, moved);
+    assert!(plain[0].starts_with("feedback[0] "), "{plain:?}");
+    for other in [
+        block("when = \"@.a\""),
+        block("events = [\"note\"]"),
+        block("for_each = \"$.b[*]\""),
+        block("") + &block(""),
+    ] {
+        assert_ne!(ids(&other)[0], plain[0], "{other}");
+    }
+    let with_company = format!("{}[[company]]\ninternal_id = \"1\"\nname = \"A\"", block(""));
+    assert_eq!(ids(&with_company)[1], plain[0]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::Instant;
 
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -47,6 +47,8 @@ pub struct Sqlite {
     pub(super) readiness: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// The last seen `data_version`, which changes when another process writes.
     pub(super) data_version: AtomicI64,
+    /// Whether all events were counted anew since the start.
+    pub(super) is_recounted: AtomicBool,
 }
 
 impl Sqlite {
@@ -107,6 +109,7 @@ impl Sqlite {
             arrivals: watch::Sender::new(0),
             readiness: Mutex::new(None),
             data_version: AtomicI64::new(0),
+            is_recounted: AtomicBool::new(false),
         })
     }
 

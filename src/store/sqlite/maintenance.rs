@@ -6,6 +6,8 @@ pub(super) mod recovery;
 pub(super) mod restored;
 mod retention;
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -79,7 +81,10 @@ impl Maintenance for Sqlite {
 
     async fn recount(&self) -> Result<Recounted, StoreError> {
         self.damage.check()?;
-        recount::recount(&self.readers, &self.writer).await
+        let recounted = recount::recount(&self.readers, &self.writer).await;
+        // Also after a failure, which is logged: the counts are right unless there is a bug.
+        self.is_recounted.store(true, Ordering::Release);
+        recounted
     }
 
     async fn purge_half_hours(&self, before: Timestamp) -> Result<bool, StoreError> {

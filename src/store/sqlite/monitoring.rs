@@ -2,12 +2,14 @@
 
 mod balances;
 mod dead_causes;
+mod filled_events;
 mod half_hours;
 pub(super) mod issues;
 mod live_half_hours;
 mod overdue;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -20,6 +22,7 @@ use super::rows::interruptions;
 use crate::event::SourceName;
 use crate::store::dead_cause::DeadCause;
 use crate::store::error::StoreError;
+use crate::store::filled_event::{FieldSearch, FieldUse, FilledEvent};
 use crate::store::filter::PageRequest;
 use crate::store::flows::Flows;
 use crate::store::half_hour::HalfHour;
@@ -98,6 +101,10 @@ impl Monitoring for Sqlite {
         self.readers.read(Purpose::Lookup, read).await
     }
 
+    fn is_recounted(&self) -> bool {
+        self.is_recounted.load(Ordering::Acquire)
+    }
+
     async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError> {
         self.readers
             .read(Purpose::Lookup, |connection| Ok(dead_causes::by_cause(connection)?))
@@ -121,6 +128,17 @@ impl Monitoring for Sqlite {
             Ok(overdue::overdue(connection, &sources, queued_before)?)
         };
         self.readers.read(Purpose::Lookup, look).await
+    }
+
+    async fn filled_events(&self, source: SourceName) -> Result<Vec<FilledEvent>, StoreError> {
+        let read = move |connection: &Connection| Ok(filled_events::last(connection, &source)?);
+        self.readers.read(Purpose::Lookup, read).await
+    }
+
+    async fn field_use(&self, search: FieldSearch) -> Result<FieldUse, StoreError> {
+        let read =
+            move |connection: &Connection| Ok(filled_events::field_use(connection, &search)?);
+        self.readers.read(Purpose::Lookup, read).await
     }
 
     async fn live_half_hours(&self, since: Timestamp) -> Result<Vec<LiveSources>, StoreError> {

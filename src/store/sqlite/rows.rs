@@ -4,6 +4,7 @@ pub(super) mod arrivals;
 pub(super) mod columns;
 pub(super) mod events;
 pub(super) mod expressions;
+pub(super) mod filled_blocks;
 pub(super) mod headlines;
 pub(super) mod interruptions;
 pub(super) mod previous_state;

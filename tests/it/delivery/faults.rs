@@ -42,6 +42,13 @@ impl DatabaseFaults {
         self.0.execute_batch(trigger).unwrap();
     }
 
+    /// Makes every write of a plan fail until `clear`.
+    pub(super) fn fail_plans(&self) {
+        let trigger = "CREATE TRIGGER fault BEFORE INSERT ON plans
+                       BEGIN SELECT abs(-9223372036854775807 - (NEW.event IS NOT NULL)); END";
+        self.0.execute_batch(trigger).unwrap();
+    }
+
     pub(super) fn clear(&self) {
         self.0.execute_batch("DROP TRIGGER fault").unwrap();
     }

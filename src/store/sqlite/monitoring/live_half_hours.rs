@@ -1,7 +1,5 @@
 //! The half hours in which the relay ran.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -15,8 +13,8 @@ pub(super) fn since(
     let sql = "SELECT at, sources FROM live_half_hours WHERE at >= ?1 ORDER BY at";
     let mut query = connection.prepare_cached(sql)?;
     let rows = query.query_map([TimeColumn(since)], |row| {
-        let (TimeColumn(at), JsonColumn(webhooks)) = (row.get(0)?, row.get(1)?);
-        Ok(LiveSources { at, webhooks })
+        let (TimeColumn(at), JsonColumn(sources)) = (row.get(0)?, row.get(1)?);
+        Ok(LiveSources { at, sources })
     })?;
     rows.collect()
 }
@@ -28,9 +26,8 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO live_half_hours (at, sources) VALUES (?1, ?2)
                ON CONFLICT (at) DO UPDATE SET sources = excluded.sources";
-    let named: BTreeMap<&str, u64> =
-        live.webhooks.iter().map(|(source, count)| (source.as_str(), *count)).collect();
-    connection.prepare_cached(sql)?.execute(params![TimeColumn(live.at), JsonColumn(named)])?;
+    let live = params![TimeColumn(live.at), JsonColumn(&live.sources)];
+    connection.prepare_cached(sql)?.execute(live)?;
     let sql = "DELETE FROM live_half_hours WHERE at < ?1";
     connection.prepare_cached(sql)?.execute([TimeColumn(kept_since)])?;
     Ok(())

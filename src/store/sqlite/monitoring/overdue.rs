@@ -1,5 +1,7 @@
 //! Events that wait: for their first try, or for a person.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -27,11 +29,22 @@ const OVERDUE: &str = "
         AND NOT EXISTS (
             SELECT 1 FROM attempts WHERE attempts.event = oldest.number AND at >= oldest.queued_at)";
 
+// Those that are claimed and not tried: they wait for the lock of a record or for a slot. They are few,
+// of all sources together.
+const CLAIMED: &str = "
+    SELECT source, queued_at FROM events INDEXED BY events_leased
+    WHERE lease_until IS NOT NULL AND rank = 0 AND state = 'queued' AND queued_at < ?1
+        AND NOT EXISTS (SELECT 1 FROM replayed WHERE replayed.event = events.number)
+        AND NOT EXISTS (
+            SELECT 1 FROM attempts WHERE attempts.event = events.number AND at >= events.queued_at)
+    LIMIT ?2";
+
 pub(super) fn overdue(
     connection: &Connection,
     sources: &[SourceName],
     queued_before: Timestamp,
 ) -> rusqlite::Result<Vec<OverdueSource>> {
+    let mut claimed = claimed(connection, sources, queued_before)?;
     let mut query = connection.prepare_cached(OVERDUE)?;
     let mut found = Vec::new();
     for source in sources {
@@ -41,14 +54,55 @@ pub(super) fn overdue(
         };
         let row = params![source.as_str(), TimeColumn(queued_before), LOOKED_AT_MAX];
         let (events, oldest, looked_at) = query.query_row(row, read)?;
-        found.extend(oldest.map(|TimeColumn(oldest)| OverdueSource {
+        let waiting = oldest.map(|TimeColumn(oldest)| OverdueSource {
             source: source.clone(),
             events,
             at_least: looked_at == LOOKED_AT_MAX,
             oldest,
-        }));
+        });
+        found.extend(match (waiting, claimed.remove(source)) {
+            (Some(waiting), Some(claimed)) => Some(OverdueSource {
+                source: source.clone(),
+                events: waiting.events.saturating_add(claimed.events),
+                at_least: waiting.at_least || claimed.at_least,
+                oldest: waiting.oldest.min(claimed.oldest),
+            }),
+            (waiting, claimed) => waiting.or(claimed),
+        });
     }
     Ok(found)
+}
+
+fn claimed(
+    connection: &Connection,
+    sources: &[SourceName],
+    queued_before: Timestamp,
+) -> rusqlite::Result<BTreeMap<SourceName, OverdueSource>> {
+    let mut query = connection.prepare_cached(CLAIMED)?;
+    let mut rows = query.query(params![TimeColumn(queued_before), LOOKED_AT_MAX])?;
+    let mut claimed: BTreeMap<SourceName, OverdueSource> = BTreeMap::new();
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let (SourceColumn(source), TimeColumn(queued_at)) = (row.get(0)?, row.get(1)?);
+        count += 1;
+        if !sources.contains(&source) {
+            continue;
+        }
+        let of_source = claimed.entry(source).or_insert_with_key(|source| OverdueSource {
+            source: source.clone(),
+            events: 0,
+            at_least: false,
+            oldest: queued_at,
+        });
+        of_source.events += 1;
+        of_source.oldest = of_source.oldest.min(queued_at);
+    }
+    if count == LOOKED_AT_MAX {
+        for of_source in claimed.values_mut() {
+            of_source.at_least = true;
+        }
+    }
+    Ok(claimed)
 }
 
 pub(super) fn held(connection: &Connection) -> rusqlite::Result<Vec<HeldEvents>> {
@@ -77,6 +131,10 @@ mod tests {
 
     #[test]
     fn overdue_events_are_found_in_the_index_of_what_is_due() {
+        let claimed = query_plan(CLAIMED);
+        let leased = "SEARCH events USING INDEX events_leased (lease_until>?)";
+        assert!(claimed.iter().any(|it| it == leased), "{claimed:?}");
+
         let steps = query_plan(OVERDUE);
 
         let lookup = "SEARCH events USING INDEX events_due (source=? AND rank=?)";

@@ -16,7 +16,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::mapping_versions;
 use crate::store::sqlite::rows::columns::{JsonColumn, TimeColumn};
-use crate::store::sqlite::rows::{events, previous_state};
+use crate::store::sqlite::rows::{events, filled_blocks, previous_state};
 
 pub(crate) fn advance(
     transaction: &Transaction<'_>,
@@ -25,7 +25,7 @@ pub(crate) fn advance(
 ) -> Result<(), SqliteError> {
     let event = leased_event::leased(transaction, claim)?;
     if let Some(requests) = &progress.planned {
-        plan(transaction, &event, (requests, progress.said.as_deref()))?;
+        plan(transaction, &event, requests, progress)?;
     }
     if let Some(headline) = &progress.headline {
         let sql = "UPDATE events SET headline = ?2 WHERE number = ?1";
@@ -61,7 +61,8 @@ pub(crate) fn advance(
 fn plan(
     connection: &Connection,
     event: &LeasedEvent,
-    (requests, said): (&[Request], Option<&str>),
+    requests: &[Request],
+    Progress { said, filled, .. }: &Progress,
 ) -> Result<(), SqliteError> {
     let before = state_before_replay(connection, event)?;
     let event = event.number;
@@ -75,10 +76,11 @@ fn plan(
         }
         None => PlannedRequest::replan(requests, Vec::new()),
     };
-    let sql = "INSERT INTO plans (event, requests, headline) VALUES (?1, ?2, ?3)";
+    let sql = "INSERT INTO plans (event, requests, headline, made_by) VALUES (?1, ?2, ?3, ?4)";
     let requests: Vec<&Request> = planned.iter().map(|planned| &planned.request).collect();
-    let headline = Headline::of(requests.iter().copied()).saying(said);
-    let plan = params![event, JsonColumn(requests), JsonColumn(headline)];
+    let headline = Headline::of(requests.iter().copied()).saying(said.as_deref());
+    let made_by = filled_blocks::column(filled);
+    let plan = params![event, JsonColumn(requests), JsonColumn(headline), made_by];
     connection.prepare_cached(sql)?.execute(plan)?;
     let sql =
         "INSERT INTO requests (event, position, state, savio_id, may_repeat, upsert, left_out)

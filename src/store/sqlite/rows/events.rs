@@ -162,6 +162,7 @@ pub(crate) fn claimed(
             requests,
             tries,
             replay,
+            is_copy: row.get::<_, Option<EventIdColumn>>(24)?.is_some(),
             earlier,
             may_repeat: row.get(19)?,
             suspect: crashes.map(|crashes| Suspect { crashes }),

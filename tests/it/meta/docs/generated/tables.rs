@@ -90,7 +90,13 @@ pub(super) fn metrics() -> String {
         let help = cell(&plain(help.trim_end_matches('.')));
         rows.insert(name.to_owned(), format!("| `{name}` | {kind} | {labels} | {help} |"));
     }
-    let files = ["metrics", "metrics/certificate_ends", "metrics/process_usage", "metrics/reloads"];
+    let files = [
+        "metrics",
+        "metrics/attempts",
+        "metrics/certificate_ends",
+        "metrics/process_usage",
+        "metrics/reloads",
+    ];
     // Less the registration of a part as a whole.
     let registered = |file| {
         let text = super::super::read(&format!("src/telemetry/{file}.rs"));
