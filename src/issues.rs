@@ -8,6 +8,8 @@ pub mod kinds;
 mod parts;
 pub mod reconcile;
 mod traffic;
+#[cfg(test)]
+mod simulation;
 mod watch;
 
 pub use board::{Board, Issues};

@@ -1,5 +1,7 @@
 //! Sources that got nothing for longer than usual.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::words::rough;
@@ -20,6 +22,12 @@ const DAYS_MIN: usize = 5;
 const LONG_GAPS_MIN: usize = 3;
 /// Shortest gap of which an issue tells, in half hours.
 const GAP_MIN: u32 = HALF_HOURS_PER_DAY;
+/// Webhooks in the same hours of the week before, from which on their absence is no chance.
+// A source that gets one or two on a weekend gets none on another. The busiest day does not count, since a
+// day may be a holiday.
+const USUAL_MIN: u64 = 10;
+const HALF_HOURS_PER_WEEK: u32 = 7 * HALF_HOURS_PER_DAY;
+
 /// The gap has to be longer than the mean by so many standard deviations.
 // If webhooks come at random, twice the second longest of few gaps is exceeded now and then: with 20
 // in four weeks, in a third of the cases within four further weeks. This is not.
@@ -78,7 +86,9 @@ fn judge_source(
     }
     let gap = current_gap(traffic.half_hours);
     let limit = limit(traffic);
-    let is_longer = limit.is_some_and(|limit| gap >= limit.half_hours);
+    let is_set = matches!(traffic.silence, SilenceLimit::After(_));
+    let is_longer = limit.is_some_and(|limit| gap >= limit.half_hours)
+        && (is_set || usual_in_gap(traffic.half_hours) >= USUAL_MIN);
     // What is usual is forgotten while the silence lasts: only a webhook ends it, or a person.
     let lasts = matches!(traffic.silence, SilenceLimit::Learned)
         && opened_at.is_some_and(|at| !has_webhook_since(traffic.half_hours, at));
@@ -92,6 +102,24 @@ fn current_gap(half_hours: &[LiveHalfHour]) -> u32 {
     let since = half_hours.iter().rposition(|it| it.webhooks > 0).unwrap_or(0);
     let passed = half_hours.len().saturating_sub(since.saturating_add(1));
     u32::try_from(passed).unwrap_or(u32::MAX)
+}
+
+/// Returns the webhooks in the same half hours as those since the last webhook, of the last weeks before
+/// it that are as long, without those of the busiest day.
+fn usual_in_gap(half_hours: &[LiveHalfHour]) -> u64 {
+    let Some(last) = half_hours.iter().rfind(|it| it.webhooks > 0) else { return 0 };
+    let now = half_hours.last().map_or(last.number, |it| it.number);
+    let weeks = now.saturating_sub(last.number).div_ceil(HALF_HOURS_PER_WEEK);
+    let back = weeks.saturating_mul(HALF_HOURS_PER_WEEK);
+    let usual = last.number.saturating_sub(back)..=now.saturating_sub(back);
+    // That of the last webhook itself is not in the gap.
+    let in_gap = half_hours.iter().filter(|it| usual.contains(&it.number)).skip(1);
+    let mut days: BTreeMap<u32, u64> = BTreeMap::new();
+    for half_hour in in_gap {
+        *days.entry(half_hour.number / HALF_HOURS_PER_DAY).or_default() +=
+            u64::from(half_hour.webhooks);
+    }
+    days.values().sum::<u64>() - days.values().max().copied().unwrap_or_default()
 }
 
 fn has_webhook_since(half_hours: &[LiveHalfHour], opened_at: Timestamp) -> bool {
@@ -262,6 +290,26 @@ mod tests {
                 "{half_hour}"
             );
         }
+    }
+
+    #[test]
+    fn weekend_on_which_none_of_the_usual_few_comes_is_no_silence() {
+        let half_hour = |it: u32| {
+            let (day, of_day) = (it / 48, it % 48);
+            let weekend = day % 7 >= 5 && of_day == 20 && day < 19;
+            LiveHalfHour { number: START + it, webhooks: u32::from(weekend || office(it)) }
+        };
+        let text = |until: u32| {
+            let all: Vec<LiveHalfHour> = (0..until).map(half_hour).collect();
+            // Nothing comes from Friday evening of the third week on.
+            let quiet = all.iter().map(|it| LiveHalfHour {
+                webhooks: if it.number >= START + 18 * 48 + 34 { 0 } else { it.webhooks },
+                ..*it
+            });
+            holds(&quiet.collect::<Vec<_>>(), SilenceLimit::Learned, true)
+        };
+        assert_eq!(text(21 * 48 + 34), None, "Monday evening: it may be a holiday");
+        assert!(text(22 * 48 + 34).is_some(), "Tuesday evening");
     }
 
     #[test]
