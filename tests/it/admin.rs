@@ -13,6 +13,7 @@ mod events;
 mod lists;
 mod proxied;
 mod drafts;
+mod drift;
 mod providers;
 mod issues;
 mod kept_state;
@@ -30,6 +31,7 @@ mod sources;
 mod strict;
 
 use reqwest::{Method, StatusCode};
+use savio_relay::store::sqlite::{Settings, Sqlite};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::matchers::{body_partial_json, method};
@@ -71,6 +73,20 @@ impl Answer {
     }
 }
 
+fn start(folder: &TempDir, savio: &MockServer, variables: &[(&str, &str)]) -> Relay {
+    let base_url = format!("{}/app/api/", savio.uri());
+    let own = [
+        ("FORM_SECRET", "secret"),
+        ("SAVIO_API_TOKEN", "token"),
+        ("ADMIN_TOKEN", TOKEN),
+        ("SAVIO_RELAY_SHIPPED_MAPPINGS", "false"),
+        ("SAVIO_RELAY_SAVIO__BASE_URL", base_url.as_str()),
+        ("SAVIO_RELAY_SAVIO__UNANSWERED", "hold"),
+        ("SAVIO_RELAY_SAVIO__TIMEOUT", "500ms"),
+    ];
+    Relay::start(folder.path(), &[&own, variables].concat())
+}
+
 impl Scene {
     async fn new() -> Scene {
         Scene::with(&[]).await
@@ -89,17 +105,27 @@ impl Scene {
         std::fs::write(folder.path().join("mappings/off.toml"), "provider = \"typeform\"\n")
             .unwrap();
         let savio = MockServer::start().await;
-        let base_url = format!("{}/app/api/", savio.uri());
-        let own = [
-            ("FORM_SECRET", "secret"),
-            ("SAVIO_API_TOKEN", "token"),
-            ("ADMIN_TOKEN", TOKEN),
-            ("SAVIO_RELAY_SHIPPED_MAPPINGS", "false"),
-            ("SAVIO_RELAY_SAVIO__BASE_URL", base_url.as_str()),
-            ("SAVIO_RELAY_SAVIO__UNANSWERED", "hold"),
-            ("SAVIO_RELAY_SAVIO__TIMEOUT", "500ms"),
-        ];
-        let relay = Relay::start(folder.path(), &[&own, variables].concat());
+        let relay = start(&folder, &savio, variables);
+        Scene { folder, savio, relay }
+    }
+
+    /// Stops the relay and starts it again.
+    async fn restarted(self) -> Scene {
+        self.restarted_after(&[], async |_| ()).await
+    }
+
+    /// Stops the relay, changes its store, and starts it again.
+    async fn restarted_after(
+        self,
+        variables: &[(&str, &str)],
+        change: impl AsyncFnOnce(&Sqlite),
+    ) -> Scene {
+        let Scene { folder, savio, relay } = self;
+        assert!(relay.stop().success());
+        let store = Sqlite::open(&Settings::new(folder.path().join("relay.db"))).unwrap();
+        change(&store).await;
+        drop(store);
+        let relay = start(&folder, &savio, variables);
         Scene { folder, savio, relay }
     }
 
