@@ -15,6 +15,7 @@ mod proxied;
 mod drafts;
 mod drift;
 mod providers;
+mod issue_kinds;
 mod issues;
 mod kept_state;
 mod kept_test;

@@ -27,3 +27,33 @@ pub fn judge(held: &[HeldEvents]) -> RuleFinding {
     };
     RuleFinding::holds(waiting.map(condition).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn texts(events: &[u64]) -> Vec<String> {
+        let held = |(source, events): (usize, &u64)| HeldEvents {
+            source: format!("form{source}").parse().unwrap(),
+            events: *events,
+            newest: Timestamp::UNIX_EPOCH,
+        };
+        let held: Vec<HeldEvents> = events.iter().enumerate().map(held).collect();
+        let RuleFinding::Known(known) = judge(&held) else { return Vec::new() };
+        known.holds.into_iter().map(|it| it.words.text).collect()
+    }
+
+    #[test]
+    fn held_events_are_an_issue_of_each_source_that_has_any() {
+        assert_eq!(
+            texts(&[1, 0, 7]),
+            [
+                "1 event from form0 waits for your decision.",
+                "7 events from form2 wait for your decision."
+            ]
+        );
+        assert!(texts(&[]).is_empty());
+    }
+}

@@ -24,3 +24,29 @@ pub fn judge(refused: Option<&RefusedReload>) -> RuleFinding {
     };
     RuleFinding::holds(refused.map(condition).into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn held(refused: Option<&RefusedReload>) -> Vec<IssueCondition> {
+        match judge(refused) {
+            RuleFinding::Known(known) => known.holds,
+            RuleFinding::Unknown => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn refused_files_are_an_issue_until_a_set_is_taken() {
+        let reason = "form.toml:3:1: unknown key `feedbak`".to_owned();
+        let refused = RefusedReload { at: Timestamp::UNIX_EPOCH, reason: reason.clone(), count: 3 };
+
+        let found = held(Some(&refused)).remove(0);
+
+        assert_eq!((found.words.reason, found.count), (Some(reason), 3));
+        assert_eq!(found.last_at, Timestamp::UNIX_EPOCH);
+        assert!(held(None).is_empty());
+    }
+}

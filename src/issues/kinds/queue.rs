@@ -69,3 +69,69 @@ fn condition(overdue: &OverdueEvents, now: Timestamp) -> IssueCondition {
         last_at: now,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap()
+    }
+
+    fn overdue(destination: &str, events: u64, at_least: bool) -> OverdueEvents {
+        OverdueEvents {
+            destination: destination.to_owned(),
+            sources: ["form".parse().unwrap()].into(),
+            events,
+            at_least,
+            oldest: at(0),
+        }
+    }
+
+    fn known(overdue: &[OverdueEvents], paused: &[&str]) -> KnownFinding {
+        let paused = paused.iter().map(|name| (*name).to_owned()).collect();
+        match judge(overdue, &paused, at(90)) {
+            RuleFinding::Known(known) => known,
+            RuleFinding::Unknown => KnownFinding::default(),
+        }
+    }
+
+    #[test]
+    fn overdue_events_are_an_issue_of_their_destination() {
+        let found = known(
+            &[
+                overdue(DEFAULT_DESTINATION, 1, false),
+                overdue("sales", 500, true),
+                overdue("idle", 0, false),
+            ],
+            &[],
+        );
+
+        let texts: Vec<&str> = found.holds.iter().map(|it| it.words.text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "1 event waits for the first delivery, the oldest for 90 min.",
+                "More than 500 events wait for the first delivery to sales, the oldest for 90 min."
+            ]
+        );
+        assert_eq!(found.holds[1].place.destination.as_deref(), Some("sales"));
+        assert_eq!(found.holds[1].place.source, Some("form".parse().unwrap()));
+    }
+
+    #[test]
+    fn events_of_several_sources_are_one_issue_without_a_source() {
+        let mut both = overdue("sales", 7, false);
+        both.sources.insert("chat".parse().unwrap());
+
+        assert_eq!(known(&[both], &[]).holds[0].place.source, None);
+    }
+
+    #[test]
+    fn events_that_wait_for_a_paused_destination_are_no_news() {
+        let found = known(&[overdue("sales", 3, false)], &["sales"]);
+
+        assert!(found.holds.is_empty());
+        assert!(found.outcomes["sales"].contains("an issue of its own"), "{found:?}");
+    }
+}

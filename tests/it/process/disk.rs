@@ -176,6 +176,8 @@ async fn full_disk_refuses_webhooks_and_loses_no_accepted_one() {
     assert_eq!(refused.headers()["retry-after"], "30");
     let (ready, reasons) = get(&relay, "/readyz").await;
     assert!(ready == StatusCode::SERVICE_UNAVAILABLE && reasons.contains("disk full"), "{reasons}");
+    // The store cannot keep it, and it is told all the same.
+    until(|| relay.logged("issue opened: The store's disk has") > 0).await;
 
     disk.fill();
     assert!(!sender.accepted(&relay).await);
