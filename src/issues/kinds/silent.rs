@@ -85,8 +85,10 @@ fn judge_source(
         return;
     }
     let gap = current_gap(traffic.half_hours);
-    let limit = limit(traffic);
     let is_set = matches!(traffic.silence, SilenceLimit::After(_));
+    // What is usual takes long to learn, and almost always nothing depends on it.
+    let matters = is_set || gap >= GAP_MIN || opened_at.is_some();
+    let limit = matters.then(|| limit(traffic)).flatten();
     let is_longer = limit.is_some_and(|limit| gap >= limit.half_hours)
         && (is_set || usual_in_gap(traffic.half_hours) >= USUAL_MIN);
     // What is usual is forgotten while the silence lasts: only a webhook ends it, or a person.
