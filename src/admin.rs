@@ -22,6 +22,7 @@ pub(crate) mod api;
 mod body;
 mod known_params;
 mod mapping_changes;
+mod rejections;
 mod mapping_text;
 mod new_test;
 mod text_checks;

@@ -24,6 +24,7 @@ mod local_listener;
 mod login_link;
 mod preview;
 mod providers;
+mod rejected;
 mod destinations;
 mod diff;
 mod mappings;
@@ -96,6 +97,8 @@ enum Command {
     Audit(audit::Arguments),
     /// List what you should know, such as dead events and rejected webhooks, and mute its alerts
     Issues(issues::Arguments),
+    /// List rejected webhooks of the last 30 days, with the probable cause; works while a relay is running
+    Rejected(rejected::Arguments),
     /// List and replay events that could not be delivered
     Dead(events::DeadArguments),
     /// List, pause and resume sources, through the running relay
@@ -210,6 +213,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Events(arguments) => events::run(arguments, environment),
         Command::Audit(arguments) => audit::run(&arguments, environment),
         Command::Issues(arguments) => issues::run(arguments, environment),
+        Command::Rejected(arguments) => rejected::run(&arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Sources(arguments) => sources::run(arguments, environment),
         Command::Destinations(arguments) => destinations::run(arguments, environment),

@@ -4,6 +4,7 @@ mod access_log;
 mod admission;
 mod admitted;
 mod body;
+mod body_size;
 pub mod client_ip;
 pub mod activity;
 pub mod echo;
@@ -18,6 +19,7 @@ mod rate_limit;
 mod readiness;
 pub mod recent_rejections;
 pub mod registry;
+mod rejection_writer;
 pub mod request;
 pub(crate) mod response;
 pub mod response_config;
@@ -52,7 +54,7 @@ use tracing::error;
 
 use crate::clock;
 use crate::parse_memory::ParseMemory;
-use crate::store::{Arrival, Inbox, Webhook, WebhookOrigin};
+use crate::store::{Arrival, Inbox, StoreError, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 use access_log::{AccessLog, AnsweredRequest};
@@ -60,6 +62,7 @@ use activity::Activities;
 use admission::{Admission, Admitted};
 use admitted::{AdmittedRequest, AdmittedWebhook, RequestOutcome};
 use body::{BodyReader, Expected};
+use body_size::BodySize;
 use client_ip::Clients;
 use echo::{EchoKey, Echoes};
 use events::ExtractedEvents;
@@ -68,6 +71,7 @@ use payload::PayloadLimits;
 use readiness::{Readiness, not_ready_reasons, without_parameters};
 use recent_rejections::RecentRejections;
 use registry::{Registry, SourceStatus, Sources};
+use rejection_writer::RejectionWriter;
 use request::{BufferedRequest, TargetSource, is_used, origin, source_name};
 use response::{Acknowledgement, Rejection};
 pub use settings::Settings;
@@ -91,6 +95,7 @@ pub struct Intake {
     access_log: AccessLog,
     readiness: Readiness,
     ignored: IgnoredWebhooks,
+    rejection_writer: RejectionWriter,
     bodies: BodyReader,
     /// One permit for each webhook that may be processed.
     requests: Semaphore,
@@ -133,8 +138,9 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Respons
     // Shared with the blocking thread that verifies, while the access log still needs them here.
     let parts = Arc::new(parts);
     let client = intake.clients.address(&parts);
+    let (size, body) = BodySize::of(&parts.headers, body);
     let received = intake.receive(&parts, body, client).await;
-    let request = AnsweredRequest { parts: &parts, began, client };
+    let request = AnsweredRequest { parts: &parts, size: &size, began, client };
     intake.activities.note(&request, &received);
     match received {
         Ok(acknowledgement) => {
@@ -193,6 +199,7 @@ impl Intake {
             activities,
             readiness: Readiness::default(),
             ignored: IgnoredWebhooks::default(),
+            rejection_writer: RejectionWriter::default(),
             bodies: BodyReader::new(
                 settings.body_bytes_max,
                 settings.bodies_bytes_max,
@@ -262,6 +269,16 @@ impl Intake {
     /// Writes every few seconds how many webhooks were ignored.
     pub async fn count_ignored(self: Arc<Self>, closed: impl Future<Output = ()>) {
         self.ignored.write_all(&*self.store, closed).await;
+    }
+
+    /// Writes every second what was rejected.
+    pub async fn record_rejections(self: Arc<Self>, closed: impl Future<Output = ()>) {
+        self.rejection_writer.write_all(&self.rejected, &*self.store, closed).await;
+    }
+
+    /// Writes what was rejected up to now.
+    pub async fn write_rejections(&self) -> Result<(), StoreError> {
+        self.rejection_writer.write(&self.rejected, &*self.store).await
     }
 
     /// Finds the source, verifies and decodes: all that comes before a webhook is stored.
@@ -346,7 +363,8 @@ impl Intake {
         let began = clock::now();
         let (parts, body) = request.into_parts();
         let parts = Arc::new(parts);
-        let answered = AnsweredRequest { parts: &parts, began, client: None };
+        let (size, body) = BodySize::of(&parts.headers, body);
+        let answered = AnsweredRequest { parts: &parts, size: &size, began, client: None };
         let mut content = None;
         let result = match self.admit(&parts, body).await {
             Ok(AdmittedRequest::Answered(acknowledgement)) => Ok(acknowledgement),

@@ -391,8 +391,10 @@ impl Relay {
         // The tasks first, since they still use the store and record spans. The two ends after them
         // share the remaining second.
         self.tasks.end(deadlines.parts()).await;
-        let (closed, ()) =
-            tokio::join!(stop::close(&self.store, deadlines), trace_export::end(self.traces));
+        let (closed, ()) = tokio::join!(
+            stop::close(&self.store, self.intake.write_rejections(), deadlines),
+            trace_export::end(self.traces)
+        );
         Ok(closed?)
     }
 }
@@ -421,6 +423,7 @@ fn run_deliveries(deliveries: &Deliveries, tasks: &mut Tasks) {
 fn run_intake(intake: &Arc<Intake>, tasks: &mut Tasks) {
     tasks.spawn(Arc::clone(intake).log_suppressed(tasks.shutdown_started()));
     tasks.spawn(Arc::clone(intake).count_ignored(tasks.shutdown_started()));
+    tasks.spawn(Arc::clone(intake).record_rejections(tasks.shutdown_started()));
 }
 
 fn start_logins(

@@ -23,6 +23,7 @@ mod inbox;
 mod interruption;
 mod issue;
 mod queue;
+mod rejection;
 mod archive;
 mod operations;
 pub mod maintenance;
@@ -72,6 +73,9 @@ pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{
     Attempt, Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, NextStep, Progress, Queue, Renewal,
     ShortenedRequest, Suspect, WaitsFor,
+};
+pub use rejection::{
+    REJECTIONS_OF_SOURCE_MAX, RejectionBatch, RejectionFilter, RejectionPage, RejectionRecord,
 };
 pub use replay::{
     HoldDecision, ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,

@@ -18,6 +18,7 @@ pub(crate) mod metrics;
 pub(crate) mod new_source;
 pub(crate) mod preview;
 pub(crate) mod providers;
+pub(crate) mod rejected;
 pub(crate) mod replays;
 pub(crate) mod secrets;
 pub(crate) mod series;
@@ -67,7 +68,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Edit, routes!(mapping::remove))
         .routes_with_dry_run(Role::Edit, routes!(kept_test::keep))
         .routes(Role::Edit, routes!(source_secret::set))
-        .routes(Role::Read, routes!(sources::rejected))
+        .routes(Role::Read, routes!(rejected::list))
         .routes(Role::Read, routes!(destinations::list))
         .routes(Role::Read, routes!(destinations::log))
         .routes(Role::Operate, routes!(destinations::pause))

@@ -196,8 +196,9 @@ fn judge(response: &RelayResponse, source: &Source, url: &str) -> Result<(), Com
     }
     let refused = |what: &str| {
         let message = format!(
-            "the relay at {url} answered {}: {what}. Its log says why, and so does \
-             /api/v1/rejected?source={name} of its admin API, with a hint",
+            "the relay at {url} answered {}: {what}. Its log says why, and so do \
+             `savio-relay rejected --source {name}` where it runs and /api/v1/rejected?source={name} \
+             of its admin API, with a hint",
             response.status
         );
         CommandError::InvalidInput(message)

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use tokio::time::interval;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
+use super::body_size::BodySize;
 use super::log_limit::{LogLimit, SuppressedLines};
-use super::recent_rejections::{RecentRejections, RejectionRecord};
+use super::recent_rejections::RecentRejections;
 use super::registry::Sources;
 use super::request::source_name;
 use super::response::{Acknowledgement, Rejection};
@@ -19,8 +21,13 @@ use crate::clock;
 use crate::diagnostics::counted;
 use crate::event::{EventId, SourceName};
 use crate::http_client::error_chain;
+use crate::store::RejectionRecord;
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::{Traces, WebhookResult, WebhookSpan};
+
+/// Number and length of the names of headers that are kept of a rejected webhook.
+const NAMES_MAX: usize = 50;
+const NAME_CHARS_MAX: usize = 64;
 
 /// Reports each request to a known source once. In a flood of rejections it omits log lines and spans, and
 /// counts what it omitted.
@@ -36,6 +43,7 @@ pub(super) struct AccessLog {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AnsweredRequest<'r> {
     pub(super) parts: &'r Parts,
+    pub(super) size: &'r BodySize,
     pub(super) began: Timestamp,
     /// None if the listener does not report the peer's address.
     pub(super) client: Option<IpAddr>,
@@ -104,14 +112,24 @@ impl AccessLog {
         let now = clock::now();
         // The steady clock, since a wall clock that is set back would stop the log for that long.
         let is_logged = self.limit.admits(&source, error, Instant::now());
-        let reason = rejection.reason();
-        let hint = rejection.hint().map(str::to_owned);
         if is_logged {
             self.log_rejection(request, &source, rejection);
         }
-        let client = request.client;
-        let record = RejectionRecord { at: now, status, error, reason, hint, client, count: 1 };
-        self.rejections.add(&source, record, is_logged);
+        let record = RejectionRecord {
+            source,
+            at: now,
+            first_at: now,
+            count: 1,
+            status,
+            error: error.into(),
+            reason: rejection.kept_reason(),
+            hint: rejection.hint().map(str::to_owned),
+            client: request.client,
+            bytes: request.size.bytes(),
+            // Otherwise it is only counted.
+            headers: if is_logged { names(&request.parts.headers) } else { Vec::new() },
+        };
+        self.rejections.add(record, is_logged);
     }
 
     /// Writes the log line and exports the span.
@@ -158,6 +176,12 @@ impl AccessLog {
             }
         }
     }
+}
+
+/// Returns the names of the first headers.
+fn names(headers: &HeaderMap) -> Vec<String> {
+    let short = |name: &HeaderName| name.as_str().chars().take(NAME_CHARS_MAX).collect();
+    headers.keys().take(NAMES_MAX).map(short).collect()
 }
 
 fn result_of(acknowledgement: &Acknowledgement) -> WebhookResult<'_> {

@@ -141,7 +141,7 @@ impl Rejection {
                     VerifyError::OutsideTolerance => "signature outside window",
                 },
             ),
-            Rejection::Undecodable(DecodeError::Malformed(_)) => {
+            Rejection::Undecodable(DecodeError::Malformed(_) | DecodeError::NotXml { .. }) => {
                 (StatusCode::BAD_REQUEST, "undecodable")
             }
             Rejection::Undecodable(DecodeError::TooHeavy(..)) => {
@@ -176,6 +176,14 @@ impl Rejection {
     /// Returns the reason with its causes, for the operator.
     pub(super) fn reason(&self) -> String {
         error_chain(self)
+    }
+
+    /// Returns the reason that is kept: without what it quotes of the request.
+    pub(super) fn kept_reason(&self) -> String {
+        match self {
+            Rejection::Undecodable(error) => error.unquoted(),
+            _ => self.reason(),
+        }
     }
 
     pub(super) fn hint(&self) -> Option<&str> {
@@ -312,7 +320,7 @@ mod tests {
 
     fn when_undecodable(error: &DecodeError) -> &'static str {
         match error {
-            DecodeError::Malformed(_) => {
+            DecodeError::Malformed(_) | DecodeError::NotXml { .. } => {
                 "the body is authentic but not valid JSON, form data, XML or gzip, or exceeds a \
                  [limit](limits.md#one-webhook)"
             }

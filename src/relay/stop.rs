@@ -51,9 +51,21 @@ impl StopDeadlines {
     }
 }
 
-/// Releases the claims and closes the store.
-pub(super) async fn close(store: &Sqlite, deadlines: StopDeadlines) -> Result<(), StopError> {
+/// Releases the claims, lets what is rejected during the stop be written, and closes the store.
+pub(super) async fn close(
+    store: &Sqlite,
+    last_write: impl Future<Output = Result<(), StoreError>>,
+    deadlines: StopDeadlines,
+) -> Result<(), StopError> {
     let given_back = give_back(store, deadlines.give_back).await;
+    // After the claims, which matter more. Not while the store is locked: that would take the time in
+    // which it closes.
+    if given_back.is_ok() {
+        let written = timeout_at(deadlines.give_back, last_write).await;
+        if !matches!(written, Ok(Ok(()))) {
+            warn!("some rejected webhooks were not recorded");
+        }
+    }
     let ended = match &given_back {
         Ok(()) => Ok(()),
         Err(reason) => report(store, reason, deadlines.close).await,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::arrival::Arrival;
 use super::error::StoreError;
 use super::half_hour::HalfHour;
+use super::rejection::RejectionBatch;
 use crate::event::{EventId, Headers, SourceName};
 
 /// Stores webhooks.
@@ -25,6 +26,10 @@ pub trait Inbox: Send + Sync {
         &self,
         webhooks: BTreeMap<(SourceName, HalfHour), u64>,
     ) -> Result<(), StoreError>;
+
+    /// Writes what was rejected, in one commit. The same batch counts once, however often it is written,
+    /// until another one is.
+    async fn write_rejections(&self, batch: RejectionBatch) -> Result<(), StoreError>;
 
     /// Checks that a webhook would be stored now.
     async fn ready(&self) -> Result<(), StoreError>;

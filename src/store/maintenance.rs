@@ -39,6 +39,10 @@ pub trait Maintenance: Send + Sync {
     /// returns whether there may be more.
     async fn purge_issues(&self, closed_before: Timestamp) -> Result<bool, StoreError>;
 
+    /// Purges a small batch of rejected webhooks from before this time, and returns whether there may be
+    /// more.
+    async fn purge_rejections(&self, before: Timestamp) -> Result<bool, StoreError>;
+
     /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
     /// million events take a third of a second, during which others can write.
     async fn recount(&self) -> Result<Recounted, StoreError>;
@@ -97,6 +101,9 @@ const AUDIT_KEPT_DAYS: i64 = 365;
 
 /// Days for which closed issues are kept.
 const ISSUES_KEPT_DAYS: i64 = 90;
+
+/// Days for which rejected webhooks are kept.
+const REJECTIONS_KEPT_DAYS: i64 = 30;
 
 /// Days for which it is kept what happened in each half hour: thirteen months, so that a month can be
 /// compared with that of the year before.
@@ -186,6 +193,9 @@ pub async fn run_once(
         sleep(PURGE_PAUSE_MIN).await;
     }
     while store.purge_issues(days_before(now, ISSUES_KEPT_DAYS)).await? {
+        sleep(PURGE_PAUSE_MIN).await;
+    }
+    while store.purge_rejections(days_before(now, REJECTIONS_KEPT_DAYS)).await? {
         sleep(PURGE_PAUSE_MIN).await;
     }
     while store.purge_half_hours(days_before(now, HALF_HOURS_KEPT_DAYS)).await? {

@@ -13,6 +13,7 @@ use super::flows::Flows;
 use super::half_hour::HalfHour;
 use super::interruption::LoggedInterruption;
 use super::issue::{Issue, IssueFilter, IssueId, IssuePage, MuteOutcome, MuteRequest};
+use super::rejection::{RejectionFilter, RejectionPage};
 use super::state_counts::StateCounts;
 use crate::event::SourceName;
 
@@ -51,6 +52,13 @@ pub trait Monitoring: Send + Sync {
 
     /// Returns whether all events were counted anew since the start: until then, a count may be wrong.
     fn is_recounted(&self) -> bool;
+
+    /// Lists rejected webhooks, newest first.
+    async fn rejections(
+        &self,
+        filter: RejectionFilter,
+        page: PageRequest,
+    ) -> Result<RejectionPage, StoreError>;
 
     /// Returns the dead events by source and cause, those included that wait for their replay.
     async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError>;

@@ -22,6 +22,7 @@ mod kept_test;
 mod mapping;
 mod random;
 mod refusals;
+mod rejected;
 mod roles;
 mod scraped;
 mod series;

@@ -14,6 +14,7 @@ mod issues;
 mod list;
 mod mapping_versions;
 mod replay;
+mod rejections;
 mod retention;
 mod sessions;
 mod sqlite;

@@ -19,6 +19,7 @@ use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
 use crate::admin::mistakes::errors;
 use crate::admin::params::PathSegment;
+use crate::admin::rejections;
 use crate::admin::role::Role;
 use crate::admin::state::AdminState;
 use crate::diagnostics::view::DiagnosticView;
@@ -29,7 +30,8 @@ use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::proof::NamedSecret;
 use crate::mapping_file::setup;
 use crate::store::{
-    AuditAction, AuditFilter, CountFor, EventFilter, MatchCount, PageRequest, StateCounts,
+    AuditAction, AuditFilter, CountFor, EventFilter, MatchCount, PageRequest,
+    REJECTIONS_OF_SOURCE_MAX, RejectionFilter, StateCounts,
 };
 use crate::{clock, file};
 
@@ -64,7 +66,7 @@ pub(crate) struct SourceDetail {
     setup_url: Option<String>,
     /// Events of today (UTC).
     today: Today,
-    /// Webhooks that were rejected since the start, summed up.
+    /// Webhooks that were rejected in the last 30 days, summed up.
     rejected: Vec<RejectionSum>,
 }
 
@@ -97,7 +99,7 @@ struct Today {
 struct RejectionSum {
     /// What probably has to be changed; null if that is not known.
     hint: Option<String>,
-    /// The last reason in a response.
+    /// The reason of the last one.
     reason: String,
     status: u16,
     count: u64,
@@ -146,7 +148,7 @@ pub(super) async fn detail(
         setup: own.map(|file| setup::steps_with(file, &admin.url, Some(&admin.secrets_folder))),
         setup_url: setup_url(admin, name).filter(|_| caller.require(Role::Edit).is_ok()),
         today: today(admin, name).await?,
-        rejected: rejected(admin, name),
+        rejected: rejected(admin, name).await?,
     }))
 }
 
@@ -203,13 +205,15 @@ async fn today(admin: &AdminState, name: &SourceName) -> Result<Today, ApiError>
     Ok(Today { events: states, at_least })
 }
 
-fn rejected(admin: &AdminState, name: &SourceName) -> Vec<RejectionSum> {
+async fn rejected(admin: &AdminState, name: &SourceName) -> Result<Vec<RejectionSum>, ApiError> {
+    let filter = RejectionFilter::of(name.clone());
+    let all = PageRequest { limit: REJECTIONS_OF_SOURCE_MAX, after: None };
     let mut sums: BTreeMap<(u16, Option<String>), RejectionSum> = BTreeMap::new();
     // Newest first, so that the first of a kind has the last reason.
-    for it in admin.intake.rejected.latest(name) {
+    for it in rejections::list(admin, filter, all).await?.rejected {
         let sum = sums.entry((it.status, it.hint.clone())).or_insert_with(|| RejectionSum {
-            hint: it.hint.clone(),
-            reason: it.reason.clone(),
+            hint: it.hint,
+            reason: it.reason,
             status: it.status,
             count: 0,
             last_at: it.at,
@@ -218,5 +222,5 @@ fn rejected(admin: &AdminState, name: &SourceName) -> Vec<RejectionSum> {
     }
     let mut sums: Vec<RejectionSum> = sums.into_values().collect();
     sums.sort_by_key(|sum| std::cmp::Reverse(sum.last_at));
-    sums
+    Ok(sums)
 }

@@ -1,19 +1,18 @@
-//! Sources: their status, their queued events, and the webhooks that were rejected.
+//! Sources: their status and their queued events.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Json;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::stats::{QueueStats, queues};
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::params::{PathSegment, QueryParams};
+use crate::admin::params::PathSegment;
 use crate::admin::state::{AdminState, DestinationHandle};
 use crate::clock;
 use crate::event::SourceName;
@@ -180,62 +179,4 @@ pub(crate) async fn resume(
     }
     admin.record(caller.did(AuditAction::Resume).on(&format!("source {name}"))).await;
     one(&admin, &name).await
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct SourceParam {
-    /// Webhooks of this source only.
-    #[param(value_type = Option<SourceName>)]
-    source: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RejectionList {
-    rejected: Vec<RejectionView>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RejectionView {
-    /// Time of the last of these.
-    at: Timestamp,
-    /// Number of equal ones, each received within a minute of the one before.
-    count: u64,
-    source: SourceName,
-    status: u16,
-    /// The reason in the response.
-    reason: String,
-    /// What probably has to be changed. It is not in the response.
-    hint: Option<String>,
-    #[schema(value_type = Option<String>)]
-    client: Option<IpAddr>,
-}
-
-/// List the last 200 rejected webhooks of each source since the start, newest first
-#[utoipa::path(get, path = "/api/v1/rejected", params(SourceParam),
-    responses((status = 200, description = "The rejected webhooks", body = RejectionList),
-        (status = 404, description = "There is no such source")))]
-pub(crate) async fn rejected(
-    State(admin): State<Arc<AdminState>>,
-    QueryParams(SourceParam { source }, _): QueryParams<SourceParam>,
-) -> Result<Json<RejectionList>, ApiError> {
-    let names: Vec<SourceName> = match source {
-        Some(name) => vec![admin.source(&name)?],
-        None => admin.intake.sources.current().keys().cloned().collect(),
-    };
-    let of = |source: &SourceName| {
-        let source = source.clone();
-        admin.intake.rejected.latest(&source).into_iter().map(move |it| RejectionView {
-            at: it.at,
-            count: it.count,
-            source: source.clone(),
-            status: it.status,
-            reason: it.reason,
-            hint: it.hint,
-            client: it.client,
-        })
-    };
-    let mut rejected: Vec<RejectionView> = names.iter().flat_map(of).collect();
-    rejected.sort_by_key(|it| std::cmp::Reverse(it.at));
-    Ok(Json(RejectionList { rejected }))
 }

@@ -51,7 +51,7 @@ pub(super) fn to_json(
 }
 
 fn not_xml(reason: &str, at: u64) -> DecodeError {
-    malformed(format!("not XML: {} at byte {at}", excerpt(reason)))
+    DecodeError::NotXml { reason: excerpt(reason), at }
 }
 
 struct Tree<'l> {

@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::words::counted;
+use crate::diagnostics::counted;
 use crate::event::SourceName;
 use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
 use crate::store::{FieldSearch, FieldUse, Issue, IssuePlace, IssueWords};

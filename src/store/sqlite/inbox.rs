@@ -14,6 +14,7 @@ use super::engine::database_file::BUSY_TIMEOUT;
 use super::engine::error::{SqliteError, unavailable};
 use super::engine::migrations;
 use super::engine::transaction::Transaction;
+use super::monitoring::rejections;
 use super::rows::arrivals::StoredArrival;
 use super::rows::columns::{EventIdColumn, JsonColumn, Priority, TimeColumn};
 use super::rows::events;
@@ -23,6 +24,7 @@ use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::flows::Flow;
 use crate::store::half_hour::HalfHour;
 use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
+use crate::store::rejection::RejectionBatch;
 
 /// Time for which an answer of `ready` is reused.
 // Each probe costs a commit, and anybody may ask `/readyz`.
@@ -73,6 +75,12 @@ impl Inbox for Sqlite {
             Ok(())
         };
         self.writer.write(count).await
+    }
+
+    async fn write_rejections(&self, batch: RejectionBatch) -> Result<(), StoreError> {
+        self.damage.check()?;
+        self.reserve.admit(0, 0)?;
+        self.writer.write(move |transaction| rejections::write(transaction, &batch)).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use super::archive::replay;
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::mapping_versions;
-use super::monitoring::issues;
+use super::monitoring::{issues, rejections};
 use super::operations::{audit, sessions};
 use crate::store::error::StoreError;
 use crate::store::maintenance::{Maintenance, Purged, Recounted};
@@ -76,6 +76,17 @@ impl Maintenance for Sqlite {
         self.writer
             .write(move |transaction| Ok(issues::purge(transaction, closed_before)?))
             .await?;
+        Ok(true)
+    }
+
+    async fn purge_rejections(&self, before: Timestamp) -> Result<bool, StoreError> {
+        self.damage.check()?;
+        let look = move |connection: &Connection| Ok(rejections::has_expired(connection, before)?);
+        // Without a commit each minute for nothing.
+        if !self.readers.read(Purpose::Lookup, look).await? {
+            return Ok(false);
+        }
+        self.writer.write(move |transaction| Ok(rejections::purge(transaction, before)?)).await?;
         Ok(true)
     }
 

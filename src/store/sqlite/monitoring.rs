@@ -7,6 +7,7 @@ mod half_hours;
 pub(super) mod issues;
 mod live_half_hours;
 mod overdue;
+pub(super) mod rejections;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -31,6 +32,7 @@ use crate::store::issue::{Issue, IssueFilter, IssueId, IssuePage, MuteOutcome, M
 use crate::store::monitoring::{
     Balance, HeldEvents, LiveSources, Monitoring, OverdueSource, SeriesRequest,
 };
+use crate::store::rejection::{RejectionFilter, RejectionPage};
 use balances::BalanceReader;
 use half_hours::SeriesReader;
 
@@ -103,6 +105,15 @@ impl Monitoring for Sqlite {
 
     fn is_recounted(&self) -> bool {
         self.is_recounted.load(Ordering::Acquire)
+    }
+
+    async fn rejections(
+        &self,
+        filter: RejectionFilter,
+        page: PageRequest,
+    ) -> Result<RejectionPage, StoreError> {
+        let list = move |connection: &Connection| Ok(rejections::list(connection, &filter, page)?);
+        self.readers.read(Purpose::Lookup, list).await
     }
 
     async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError> {

@@ -5,7 +5,6 @@ use savio_relay::store::sqlite::{Settings, Sqlite};
 use serde_json::{Value, json};
 
 use super::{MAPPING, Scene};
-use crate::support::relay::http;
 use crate::support::store::{from, store_one};
 #[tokio::test]
 async fn source_shows_whether_it_is_live_and_why_not() {
@@ -82,20 +81,6 @@ async fn log_of_a_destination_has_its_pauses_and_what_waited() {
     assert!(then[0]["ended_at"].is_string(), "{then}");
     assert_eq!((then.as_array().unwrap().len(), &then[0]["waiting"]), (1, &json!(1)));
     assert_eq!(log("?since=2100-01-01").await, json!([]));
-}
-
-#[tokio::test]
-async fn rejected_webhook_is_listed_with_a_hint() {
-    let scene = Scene::new().await;
-    let url = format!("{}/hooks/form", scene.relay.url);
-    let wrong = http().post(url).header("x-relay-token", "Secret").json(&json!({}));
-    assert_eq!(wrong.send().await.unwrap().status(), 401);
-
-    let rejected = scene.get("/api/v1/rejected?source=form").await;
-
-    let one = &rejected["rejected"][0];
-    assert_eq!((&one["source"], &one["status"]), (&json!("form"), &json!(401)), "{one}");
-    assert_eq!(scene.get("/api/v1/rejected?source=off").await["rejected"], json!([]));
 }
 
 #[tokio::test]

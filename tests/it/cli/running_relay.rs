@@ -91,6 +91,42 @@ async fn answers(savio: &MockServer, status: u16) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_webhooks_are_listed_with_and_without_a_relay() {
+    let savio = MockServer::start().await;
+    let place = Place::new(&savio.uri());
+    let relay = place.relay();
+    let url = format!("{}/hooks/form", relay.url);
+    let refuse = async |token: &str| {
+        let wrong = http().post(&url).header("x-relay-token", token).json(&json!({}));
+        assert_eq!(wrong.send().await.unwrap().status(), 401);
+    };
+    refuse("Secret").await;
+    let listed = |list: &Value| list["rejected"][0]["error"].clone();
+    until(|| listed(&place.json(&["rejected", "--source", "form"])) == "signature wrong").await;
+
+    refuse("secrets").await;
+    assert!(relay.stop().success());
+
+    let count = |list: &Value| {
+        list["rejected"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["count"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(
+        count(&place.json(&["rejected", "--source", "form"])),
+        2,
+        "the stop writes the last"
+    );
+    let (code, table, _) = place.output(&["rejected", "--since", "1h"]);
+    assert_eq!(code, Some(0));
+    assert!(table.contains("the signature is wrong"), "{table}");
+    assert_eq!(place.json(&["rejected", "--source", "other"])["rejected"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unreachable_savio_is_told_with_what_waits_and_the_next_try() {
     let place = Place::new(&format!("http://{}", free_address()));
     let relay = place.relay();

@@ -16,6 +16,7 @@ use savio_relay::intake::Settings;
 use savio_relay::intake::registry::{SourceStatus, Sources};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
+use savio_relay::store::RejectionFilter;
 use sha2::{Digest, Sha256};
 
 use crate::support::server::{Answer, Request, TestIntake};
@@ -47,7 +48,8 @@ impl Fixture {
     /// Sends the request. The hint is from the list of rejections, as no response has it.
     async fn verdict(&self, request: &Request) -> Verdict {
         let answer: Answer = self.server.send(request).await;
-        let refused = self.server.intake.rejected.latest(&"fixture".parse().unwrap());
+        let refused =
+            self.server.intake.rejected.latest(&RejectionFilter::of("fixture".parse().unwrap()));
         let hint = refused.first().filter(|_| answer.status == 401).and_then(|it| it.hint.clone());
         (answer.status, answer.reason().to_owned(), hint)
     }

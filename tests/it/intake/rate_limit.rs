@@ -3,6 +3,7 @@
 use super::payload::{check, server_of};
 use crate::support::server::{Request, hex_hmac, signed};
 use savio_relay::event::SourceName;
+use savio_relay::store::RejectionFilter;
 use serde_json::json;
 
 #[tokio::test]
@@ -32,7 +33,7 @@ pub(super) async fn signature_hint_is_logged_and_not_returned() {
 
     let answer = server.send(&bare).await;
 
-    let rejection = &server.intake.rejected.latest(&source)[0];
+    let rejection = &server.intake.rejected.latest(&RejectionFilter::of(source.clone()))[0];
     let hint = "right, but without the prefix `sha256=`";
     assert_eq!(rejection.hint.as_deref(), Some(hint));
     assert_eq!(rejection.client, Some("203.0.113.9".parse().unwrap()));
@@ -51,7 +52,7 @@ pub(super) async fn flood_of_wrong_signatures_is_not_diagnosed() {
         server.send(&bare).await;
     }
 
-    let last = server.intake.rejected.latest(&source);
+    let last = server.intake.rejected.latest(&RejectionFilter::of(source.clone()));
     let hints: u64 = last.iter().filter(|it| it.hint.is_some()).map(|it| it.count).sum();
     assert_eq!(last.iter().map(|it| it.count).sum::<u64>(), 50);
     assert!((2..50).contains(&hints), "{hints}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::server::{Request, SECRET, TestIntake, signed};
 use savio_relay::event::{EventId, SourceName};
 use savio_relay::intake::Settings;
-use savio_relay::store::Archive;
+use savio_relay::store::{Archive, RejectionFilter};
 use serde_json::json;
 
 #[track_caller]
@@ -305,7 +305,10 @@ async fn webhook_to_a_source_that_is_off_is_503() {
         check(&answer, 503, "the source is off");
         assert!(answer.head.contains("\r\nretry-after: 30"), "{}", answer.head);
         let source: SourceName = name.parse().unwrap();
-        assert_eq!(server.intake.rejected.latest(&source)[0].reason, reason);
+        assert_eq!(
+            server.intake.rejected.latest(&RejectionFilter::of(source.clone()))[0].reason,
+            reason
+        );
     }
 }
 
@@ -356,7 +359,7 @@ async fn rejected_webhooks_are_counted_and_listed() {
     server.send(&Request::new("POST", "/hooks/github")).await;
     server.send(&Request::new("POST", "/hooks/nobody")).await;
 
-    let last = server.intake.rejected.latest(&source);
+    let last = server.intake.rejected.latest(&RejectionFilter::of(source.clone()));
 
     assert_eq!((last[0].status, last[0].reason.as_str()), (401, "the signature is missing"));
     let text = server.metrics();

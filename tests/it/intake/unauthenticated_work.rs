@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use savio_relay::clock;
 use savio_relay::diagnostics::diagnostic::Document;
-use savio_relay::event::{Headers, SourceName};
+use savio_relay::event::Headers;
 use savio_relay::intake::Settings;
 use savio_relay::intake::signature::SignedRequest;
 use savio_relay::mapping_file::file::MappingFile;
+use savio_relay::store::RejectionFilter;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
@@ -67,7 +68,8 @@ async fn health_is_answered_while_a_wrong_signature_is_diagnosed() {
 
     assert_eq!(alive.status, 200);
     assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    let rejection = &server.intake.rejected.latest(&"paired".parse::<SourceName>().unwrap())[0];
+    let rejection =
+        &server.intake.rejected.latest(&RejectionFilter::of("paired".parse().unwrap()))[0];
     let hint = "right with a line end behind the body: it was cut off";
     assert_eq!(rejection.hint.as_deref(), Some(hint));
 }
@@ -94,7 +96,8 @@ fn wrong_time_is_explained_on_a_blocking_thread() {
 
         assert_eq!(alive.status, 200);
         assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-        let rejection = &server.intake.rejected.latest(&"slack".parse::<SourceName>().unwrap())[0];
+        let rejection =
+            &server.intake.rejected.latest(&RejectionFilter::of("slack".parse().unwrap()))[0];
         assert!(rejection.hint.as_ref().unwrap().starts_with("right, but signed "));
     });
 }

@@ -27,7 +27,7 @@ const fn adding(readable_from: usize, sql: &'static str) -> Migration {
 
 /// The n-th migrates a database to version n. From the 16th on they only add, so that one release
 /// of downgrade works.
-const MIGRATIONS: [Migration; 30] = [
+const MIGRATIONS: [Migration; 31] = [
     breaking(include_str!("../../../../migrations/sqlite/0001_events.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0002_gates.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0003_replays.sql")),
@@ -58,6 +58,7 @@ const MIGRATIONS: [Migration; 30] = [
     adding(15, include_str!("../../../../migrations/sqlite/0028_interruptions.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0029_headlines_of_dead.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0030_made_by.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0031_rejections.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.

@@ -7,6 +7,7 @@ use crate::support::relay::http;
 use crate::support::server::{Request, TestIntake};
 use savio_relay::intake::Settings;
 use savio_relay::intake::echo::{EchoReport, REQUESTS_MAX};
+use savio_relay::store::RejectionFilter;
 use std::time::Instant;
 
 #[tokio::test]
@@ -62,7 +63,7 @@ async fn echo_tells_what_arrived_and_leaves_nothing_behind() {
     assert!(!answer.text.contains("hunter2"), "of most headers only a digest");
     assert_eq!(report.client, Some("127.0.0.1".parse().unwrap()));
     assert_eq!(counted(), before);
-    assert_eq!(intake.intake.rejected.latest(&"form".parse().unwrap()), []);
+    assert_eq!(intake.intake.rejected.latest(&RejectionFilter::of("form".parse().unwrap())), []);
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ async fn valid_signature_with_an_unreadable_time_is_not_wrong() {
         for time in ["Infinity", "NaN", "-1", "1e9", "0x5", "soon", "2026-13-45T99:00:00Z"] {
             // A source of its own for each: hints are limited to two a second for a source.
             let fixture = fixture(unit).await;
-            let hint = format!("right, but its time `{time}` cannot be read as {unit}");
+            let hint = format!("right, but its time cannot be read as {unit}");
             fixture.refuses(&at(&fixture, time), (UNREADABLE, Some(&hint)), unit).await;
         }
     }

@@ -128,7 +128,16 @@ fn intake_limits() -> Vec<(&'static str, String)> {
             count_of("intake/signature/", "VERIFIED_MAX"),
         ),
         ("refused webhooks logged for one source and reason", per_second(5)),
-        ("refused webhooks listed for one source", count_of("intake/", "KEPT_MAX")),
+    ]
+}
+
+fn rejection_limits() -> Vec<(&'static str, String)> {
+    let count_of = |path, name| count(number(path, name));
+    let days = number("store/", "REJECTIONS_KEPT_DAYS");
+    let of_source = count_of("store/", "REJECTIONS_OF_SOURCE_MAX");
+    vec![
+        ("refused webhooks waiting to be recorded for one source", count_of("intake/", "KEPT_MAX")),
+        ("refused webhooks recorded for one source", format!("{of_source}, for {days} days")),
     ]
 }
 
@@ -321,6 +330,7 @@ fn documented_limits_are_those_of_the_code() {
     let mut documented = BTreeMap::new();
     let all = [
         intake_limits(),
+        rejection_limits(),
         mapping_limits(),
         search_limits(),
         audit_limits(),
