@@ -23,6 +23,7 @@ mod body;
 mod known_params;
 mod mapping_changes;
 mod rejections;
+mod reason_kind;
 mod mapping_text;
 mod new_test;
 mod text_checks;

@@ -42,7 +42,7 @@ pub use audit::{
     Actor, AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, AuditVia, NewAuditEntry,
 };
 pub use copy::{CopyOutcome, CopyRequest};
-pub use dead_cause::DeadCause;
+pub use dead_cause::{DeadCause, DeadDay, DeadGroup, DeadGroups};
 pub use email_address::{EmailAddress, InvalidEmailAddress};
 pub use erasure::{Erasure, ErasureOutcome, ErasureRequest, Mentions};
 pub use error::{StoreError, UnavailableKind};

@@ -4,6 +4,7 @@ pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod audit;
 pub(crate) mod copies;
+pub(crate) mod dead_groups;
 pub(super) mod description;
 pub(crate) mod destinations;
 pub(crate) mod drafts;
@@ -85,6 +86,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(drafts::draft))
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Read, routes!(series::series))
+        .routes(Role::Read, routes!(dead_groups::list))
         .routes(Role::Read, routes!(about::about))
         .routes(Role::Read, routes!(audit::list))
         .routes(Role::Read, routes!(issues::list))

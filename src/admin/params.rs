@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::mapping_changes::ExpectedFile;
+use super::reason_kind::ReasonKind;
 use super::state::AdminState;
 use super::states_param::States;
 use super::time_bound::{Since, Until};
@@ -183,6 +184,9 @@ pub(crate) struct EventQuery {
     /// Events that were not delivered, by where they stopped.
     #[param(inline)]
     pub(super) stage: Option<StoppedAt>,
+    /// Dead events of this cause: the `kind` of an entry of `dead/groups`.
+    #[param(inline)]
+    pub(super) reason_kind: Option<ReasonKind>,
     /// Events with at least so many attempts, of all their requests together.
     #[param(value_type = Option<u32>, minimum = 1)]
     pub(super) attempts_min: Option<NonZero<u32>>,
@@ -199,7 +203,7 @@ impl EventQuery {
     pub(super) fn filter(self, admin: &AdminState) -> Result<EventFilter, ApiError> {
         let EventQuery { state, source, destination, since, until, q, contains, .. } = self;
         let EventQuery { r#type: event_type, stage, attempts_min, .. } = self;
-        let EventQuery { left_out, may_repeat, imported, .. } = self;
+        let EventQuery { left_out, may_repeat, imported, reason_kind, .. } = self;
         // Here as well, since a replay has the filter in its body.
         let named = [("source", &source), ("destination", &destination)];
         let texts = [("q", &q), ("contains", &contains), ("type", &event_type)];
@@ -218,6 +222,7 @@ impl EventQuery {
             contains,
             event_type,
             stage,
+            reason_kind: reason_kind.map(|ReasonKind(kind)| kind),
             attempts_min: attempts_min.map(NonZero::get),
             may_repeat,
             imported,

@@ -1,6 +1,7 @@
 //! The rules of the kinds of issues, each in a file. Pure: from what is known, and `now`.
 
 pub mod dead;
+pub mod dead_advice;
 pub mod drift;
 pub mod held;
 pub mod mapping;

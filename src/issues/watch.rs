@@ -175,9 +175,11 @@ impl IssueWatch {
         findings.push((IssueKind::Held, if is_recounted { held } else { RuleFinding::Unknown }));
         findings.push((IssueKind::Drift, self.drift(&open(IssueKind::Drift), &known, now).await));
         let read = self.read_dead().await;
-        let dead = || dead::judge(&self.dead.causes, &open(IssueKind::Dead), now);
-        let dead = known_or(read, |()| dead());
-        findings.push((IssueKind::Dead, if is_recounted { dead } else { RuleFinding::Unknown }));
+        let dead = |is_known: bool| {
+            let known = || dead::judge(&self.dead.causes, &open(IssueKind::Dead), now);
+            if is_known && is_recounted { known() } else { RuleFinding::Unknown }
+        };
+        findings.push((IssueKind::Dead, known_or(read, dead)));
         findings
     }
 
@@ -229,16 +231,17 @@ impl IssueWatch {
         gone(silent::judge(&sources, open), open, known)
     }
 
-    /// Groups the dead events anew if their numbers changed, or after a minute.
-    async fn read_dead(&mut self) -> Result<(), StoreError> {
+    /// Groups the dead events anew if their numbers changed, or after a minute. Returns whether their causes are
+    /// known.
+    async fn read_dead(&mut self) -> Result<bool, StoreError> {
         let counts = self.parts.store.dead_counts().await?;
         let is_fresh = self.dead.read_at.is_some_and(|at| at.elapsed() < UPDATE_EVERY);
         if is_fresh && counts == self.dead.counts {
-            return Ok(());
+            return Ok(true);
         }
-        let causes = self.parts.store.dead_causes().await?;
+        let Some(causes) = self.parts.store.dead_causes().await? else { return Ok(false) };
         self.dead = DeadCauses { causes, counts, read_at: Some(Instant::now()) };
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the changes, and shows them.

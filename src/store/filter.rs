@@ -37,6 +37,8 @@ pub struct EventFilter {
     pub event_type: Option<String>,
     /// Where the event stopped.
     pub stage: Option<StoppedAt>,
+    /// Dead by the cause of this kind.
+    pub reason_kind: Option<String>,
     /// Sent at least so many times, successfully or not.
     pub attempts_min: Option<u32>,
     /// Whether Savio may have, or may get, one of its requests twice.
@@ -53,7 +55,7 @@ impl fmt::Display for EventFilter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let EventFilter { ids, states, sources, since, until, text, left_out, .. } = self;
         let EventFilter { contains, event_type, stage, attempts_min, .. } = self;
-        let EventFilter { may_repeat, imported, newer_than, .. } = self;
+        let EventFilter { may_repeat, imported, newer_than, reason_kind, .. } = self;
         let mut words = Vec::new();
         match &ids[..] {
             [] => {}
@@ -79,6 +81,7 @@ impl fmt::Display for EventFilter {
         words.extend(contains.as_ref().map(|_| "a search in payloads".to_owned()));
         words.extend(event_type.as_ref().map(|name| format!("type {name}")));
         words.extend(stage.map(|stage| format!("stopped at {}", stage.as_str())));
+        words.extend(reason_kind.as_ref().map(|kind| format!("cause {kind}")));
         words.extend(
             attempts_min.map(|least| format!("at least {}", counted(u64::from(least), "attempt"))),
         );

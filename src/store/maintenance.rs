@@ -43,6 +43,13 @@ pub trait Maintenance: Send + Sync {
     /// more.
     async fn purge_rejections(&self, before: Timestamp) -> Result<bool, StoreError>;
 
+    /// Gives some dead events their cause that an earlier program left without one, and returns whether
+    /// there may be more.
+    async fn assign_causes(&self) -> Result<bool, StoreError>;
+
+    /// Deletes the causes that no event has any more.
+    async fn prune_causes(&self) -> Result<(), StoreError>;
+
     /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
     /// million events take a third of a second, during which others can write.
     async fn recount(&self) -> Result<Recounted, StoreError>;
@@ -171,6 +178,10 @@ pub async fn run_once(
     for id in store.open_replays().await? {
         run_replay(store, id, |_| {}).await?;
     }
+    while store.assign_causes().await? {
+        sleep(REPLAY_PAUSE_MIN).await;
+    }
+    store.prune_causes().await?;
     store.purge_sessions(now).await?;
     let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
     let mut events = 0;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::dead_cause::DeadCause;
+use super::dead_cause::{DeadCause, DeadGroups};
 use super::error::StoreError;
 use super::filled_event::{FieldSearch, FieldUse, FilledEvent};
 use super::filter::PageRequest;
@@ -60,8 +60,17 @@ pub trait Monitoring: Send + Sync {
         page: PageRequest,
     ) -> Result<RejectionPage, StoreError>;
 
-    /// Returns the dead events by source and cause, those included that wait for their replay.
-    async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError>;
+    /// Returns the dead events by source and cause, those included that wait for their replay; none while
+    /// some of an earlier version have no cause yet.
+    async fn dead_causes(&self) -> Result<Option<Vec<DeadCause>>, StoreError>;
+
+    /// Groups the events that are dead, of one source or of all, and died at `since` or later, by cause.
+    async fn dead_groups(
+        &self,
+        source: Option<SourceName>,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<DeadGroups, StoreError>;
 
     /// Returns, for each source that has any, the number of its dead events.
     async fn dead_counts(&self) -> Result<Vec<(SourceName, u64)>, StoreError>;

@@ -8,6 +8,7 @@ mod changes;
 mod check;
 mod added_source;
 mod copies;
+mod dead_groups;
 mod described;
 mod events;
 mod lists;

@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod claims;
+mod causes;
 mod contract;
 mod erasure;
 mod files;

@@ -19,6 +19,7 @@ use crate::admin::change_views::EventChangeView;
 use crate::admin::error::ApiError;
 use crate::admin::mistakes::errors;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment};
+use crate::admin::reason_kind::ReasonKind;
 use crate::admin::state::AdminState;
 use crate::admin::states_param::States;
 use crate::admin::time_bound::{Since, Until};
@@ -67,6 +68,9 @@ pub(crate) struct ChangesBody {
     /// Events that were not delivered, by where they stopped.
     #[schema(inline)]
     stage: Option<StoppedAt>,
+    /// Dead events of this cause: the `kind` of an entry of `dead/groups`.
+    #[schema(inline)]
+    reason_kind: Option<ReasonKind>,
     /// Events with at least so many attempts, of all their requests together.
     #[schema(value_type = Option<u32>, minimum = 1)]
     attempts_min: Option<NonZero<u32>>,
@@ -83,7 +87,7 @@ impl ChangesBody {
     /// Returns its filter, for the events of a source.
     fn query(self, source: String) -> EventQuery {
         let ChangesBody { state, since, until, q, contains, r#type, stage, .. } = self;
-        let ChangesBody { attempts_min, left_out, may_repeat, imported, .. } = self;
+        let ChangesBody { attempts_min, left_out, may_repeat, imported, reason_kind, .. } = self;
         EventQuery {
             state,
             source: Some(source),
@@ -94,6 +98,7 @@ impl ChangesBody {
             contains,
             r#type,
             stage,
+            reason_kind,
             attempts_min,
             left_out,
             may_repeat,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment, id, no_event};
+use crate::admin::reason_kind::ReasonKind;
 use crate::admin::role::Role;
 use crate::admin::state::AdminState;
 use crate::admin::states_param::States;
@@ -55,6 +56,9 @@ pub(crate) struct ReplayBody {
     /// Events that were not delivered, by where they stopped.
     #[schema(inline)]
     stage: Option<StoppedAt>,
+    /// Dead events of this cause: the `kind` of an entry of `dead/groups`.
+    #[schema(inline)]
+    reason_kind: Option<ReasonKind>,
     /// Events with at least so many attempts, of all their requests together.
     #[schema(value_type = Option<u32>, minimum = 1)]
     attempts_min: Option<NonZero<u32>>,
@@ -158,7 +162,7 @@ pub(crate) async fn replay(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let ReplayBody { state, source, destination, since, until, q, contains, .. } = body;
     let ReplayBody { r#type, stage, attempts_min, left_out, may_repeat, imported, .. } = body;
-    let ReplayBody { dry_run, rate, .. } = body;
+    let ReplayBody { dry_run, rate, reason_kind, .. } = body;
     let query = EventQuery {
         state,
         source,
@@ -169,6 +173,7 @@ pub(crate) async fn replay(
         contains,
         r#type,
         stage,
+        reason_kind,
         attempts_min,
         left_out,
         may_repeat,

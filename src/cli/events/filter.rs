@@ -51,6 +51,9 @@ struct ConditionOptions {
     /// answered), or for time (given up)
     #[arg(long, value_parser = stage_parser())]
     stage: Option<StoppedAt>,
+    /// Only dead events of this cause: the `kind` of an entry of `dead/groups` of the API
+    #[arg(long, value_name = "KIND")]
+    reason_kind: Option<String>,
     /// Only events with at least so many attempts, of all their requests together
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     attempts_min: Option<u32>,
@@ -68,7 +71,8 @@ struct ConditionOptions {
 impl ConditionOptions {
     fn filter(self) -> EventFilter {
         let ConditionOptions { since, until, text, contains, event_type, stage, .. } = self;
-        let ConditionOptions { attempts_min, left_out, may_repeat, imported, .. } = self;
+        let ConditionOptions { attempts_min, left_out, may_repeat, imported, reason_kind, .. } =
+            self;
         EventFilter {
             since,
             until,
@@ -76,6 +80,7 @@ impl ConditionOptions {
             contains,
             event_type,
             stage,
+            reason_kind,
             attempts_min,
             left_out: left_out.then_some(true),
             may_repeat: may_repeat.then_some(true),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::dead_advice::advice;
 use crate::diagnostics::counted;
 use crate::event::SourceName;
 use crate::issues::condition::{IssueCondition, KnownFinding, Measure, RuleFinding};
@@ -59,31 +60,12 @@ fn condition(cause: &DeadCause) -> IssueCondition {
             text,
             reason: Some(reason.clone()),
             hint: None,
-            advice: advice(*stage, *status).to_owned(),
+            advice: advice(*stage, *status, reason).to_owned(),
         },
         count: *events,
         unit: "events",
         measure: Measure::Total,
         last_at: *last_at,
-    }
-}
-
-fn advice(stage: Option<StoppedAt>, status: Option<u16>) -> &'static str {
-    match (stage, status) {
-        (Some(StoppedAt::Mapping), _) => {
-            "Fix the mapping, then replay them. They are stored; nothing is lost."
-        }
-        (Some(StoppedAt::Savio), Some(401 | 403)) => {
-            "See whether the token may do this, then replay them. They are stored; nothing is lost."
-        }
-        (Some(StoppedAt::Savio), _) => {
-            "Map the value to one that your Savio account accepts, then replay them. They are stored; \
-             nothing is lost."
-        }
-        (Some(StoppedAt::Time), _) => {
-            "Replay them once Savio accepts requests. They are stored; nothing is lost."
-        }
-        (None, _) => "Replay them once the cause is fixed. They are stored; nothing is lost.",
     }
 }
 

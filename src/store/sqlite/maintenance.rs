@@ -1,6 +1,7 @@
 //! `Maintenance` for SQLite: retention, recounts, steps of replays, and recovery after a crash.
 
 mod bundled;
+mod causes;
 mod recount;
 pub(super) mod recovery;
 pub(super) mod restored;
@@ -88,6 +89,27 @@ impl Maintenance for Sqlite {
         }
         self.writer.write(move |transaction| Ok(rejections::purge(transaction, before)?)).await?;
         Ok(true)
+    }
+
+    async fn assign_causes(&self) -> Result<bool, StoreError> {
+        self.damage.check()?;
+        let events = self.readers.read(Purpose::Lookup, causes::without_cause).await?;
+        // Without a commit each minute for nothing.
+        if events.is_empty() {
+            return Ok(false);
+        }
+        self.reserve.admit(0, 0)?;
+        self.writer.write(move |transaction| causes::assign(transaction, &events)).await?;
+        Ok(true)
+    }
+
+    async fn prune_causes(&self) -> Result<(), StoreError> {
+        self.damage.check()?;
+        let unused = self.readers.read(Purpose::Lookup, causes::unused).await?;
+        if unused.is_empty() {
+            return Ok(());
+        }
+        self.writer.write(move |transaction| causes::remove(transaction, &unused)).await
     }
 
     async fn recount(&self) -> Result<Recounted, StoreError> {

@@ -21,7 +21,7 @@ use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
 use super::rows::interruptions;
 use crate::event::SourceName;
-use crate::store::dead_cause::DeadCause;
+use crate::store::dead_cause::{DeadCause, DeadGroups};
 use crate::store::error::StoreError;
 use crate::store::filled_event::{FieldSearch, FieldUse, FilledEvent};
 use crate::store::filter::PageRequest;
@@ -116,10 +116,22 @@ impl Monitoring for Sqlite {
         self.readers.read(Purpose::Lookup, list).await
     }
 
-    async fn dead_causes(&self) -> Result<Vec<DeadCause>, StoreError> {
+    async fn dead_causes(&self) -> Result<Option<Vec<DeadCause>>, StoreError> {
         self.readers
             .read(Purpose::Lookup, |connection| Ok(dead_causes::by_cause(connection)?))
             .await
+    }
+
+    async fn dead_groups(
+        &self,
+        source: Option<SourceName>,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<DeadGroups, StoreError> {
+        let group = move |connection: &Connection| {
+            Ok(dead_causes::groups(connection, (source.as_ref(), since), now)?)
+        };
+        self.readers.read(Purpose::Lookup, group).await
     }
 
     async fn dead_counts(&self) -> Result<Vec<(SourceName, u64)>, StoreError> {

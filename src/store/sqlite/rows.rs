@@ -1,6 +1,7 @@
 //! Conversion between rows of the database and our types.
 
 pub(super) mod arrivals;
+pub(super) mod causes;
 pub(super) mod columns;
 pub(super) mod events;
 pub(super) mod expressions;

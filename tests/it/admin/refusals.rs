@@ -151,7 +151,9 @@ impl Provocation<'_> {
             "/api/v1/events" | "/api/v1/events/counts" | "/api/v1/series" => {
                 self.request(&format!("{path}?destination=no"), TOKEN)
             }
-            "/api/v1/rejected" => self.request(&format!("{path}?source=no"), TOKEN),
+            "/api/v1/rejected" | "/api/v1/dead/groups" => {
+                self.request(&format!("{path}?source=no"), TOKEN)
+            }
             "/api/v1/replay" => self.request(&path, TOKEN).json(&json!({ "destination": "no" })),
             "/api/v1/sources/{name}/changes" => self.changes("no"),
             "/api/v1/preview" => {

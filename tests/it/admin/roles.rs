@@ -34,6 +34,7 @@ pub(super) const ROUTES: [(&str, &str, &str); 49] = [
     ("POST", "/api/v1/sources/{name}/tests", "edit"),
     ("GET", "/api/v1/about", "read"),
     ("GET", "/api/v1/rejected", "read"),
+    ("GET", "/api/v1/dead/groups", "read"),
     ("GET", "/api/v1/destinations", "read"),
     ("GET", "/api/v1/destinations/{name}/log", "read"),
     ("POST", "/api/v1/destinations/{name}/pause", "operate"),

@@ -104,6 +104,12 @@ async fn each_condition_finds_its_events() {
     let imports = |imported| EventFilter { imported: Some(imported), ..all() };
     check(store, imports(true), &[imported]).await;
     check(store, imports(false), &[ignored, held, late, unmapped, refused, delivered]).await;
+    let causes = store.dead_groups(None, None, at(100)).await.unwrap().groups;
+    let late_cause = causes.iter().find(|it| it.stage == Some(StoppedAt::Time)).unwrap();
+    let of_cause = EventFilter { reason_kind: Some(late_cause.kind.clone()), ..all() };
+    check(store, of_cause.clone(), &[late]).await;
+    check(store, EventFilter { reason_kind: Some("0".repeat(16)), ..all() }, &[]).await;
+    check(store, EventFilter { states: vec![State::Held], ..of_cause }, &[]).await;
     let of_type = |name: &str| EventFilter { event_type: Some(name.to_owned()), ..all() };
     check(store, of_type("type-3"), &[late]).await;
     check(store, of_type("TYPE-3"), &[]).await;

@@ -5,6 +5,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::event::State;
 use crate::store::filter::EventFilter;
+use crate::store::sqlite::rows::causes::HAS_CAUSE;
 use crate::store::sqlite::rows::expressions::{MAY_REPEAT, STAGE};
 use crate::store::stopped_at::StoppedAt;
 
@@ -51,6 +52,11 @@ impl Conditions {
         if let Some(stage) = filter.stage {
             all.push(format!("{STAGE} = ?"));
             values.push(Value::from(stage.as_str().to_owned()));
+        }
+        if let Some(kind) = &filter.reason_kind {
+            let of_kind = "cause = (SELECT number FROM causes WHERE kind = ?)";
+            all.push(format!("{HAS_CAUSE} AND {of_kind}"));
+            values.push(Value::from(kind.clone()));
         }
         if let Some(attempts) = filter.attempts_min.filter(|attempts| *attempts > 0) {
             // They are numbered from 1.
@@ -107,7 +113,8 @@ pub(super) fn is_possible(filter: &EventFilter, state: State) -> bool {
         Some(StoppedAt::Savio) => matches!(state, State::Held | State::Dead),
         Some(StoppedAt::Time) => state == State::Dead,
     };
-    has_state && may_stop_there
+    let may_have_cause = filter.reason_kind.is_none() || state == State::Dead;
+    has_state && may_stop_there && may_have_cause
 }
 
 /// Indexes that have the events with at least so many attempts, those with the fewest entries first.
@@ -118,6 +125,14 @@ const INDEXED_ATTEMPTS: [(u32, &str); 2] = [(4, "attempts_many"), (2, "attempts_
 pub(super) fn few(filter: &EventFilter) -> Option<String> {
     if let Some(number) = filter.newer_than {
         return Some(format!("SELECT number FROM events WHERE number > {number} LIMIT ?1"));
+    }
+    // Digits and letters only, so that it can stand in the query.
+    let kind = filter.reason_kind.as_ref();
+    if let Some(kind) = kind.filter(|kind| kind.chars().all(|c| c.is_ascii_hexdigit())) {
+        let of_kind = format!("cause = (SELECT number FROM causes WHERE kind = '{kind}')");
+        return Some(format!(
+            "SELECT number FROM events INDEXED BY events_dead WHERE {HAS_CAUSE} AND {of_kind} LIMIT ?1"
+        ));
     }
     if filter.may_repeat == Some(true) {
         let sql = "SELECT event FROM (SELECT event FROM requests INDEXED BY requests_repeating
@@ -154,6 +169,10 @@ mod tests {
             (
                 EventFilter { may_repeat: Some(true), ..all.clone() },
                 &["requests_repeating", "events_repeating"][..],
+            ),
+            (
+                EventFilter { reason_kind: Some("0123456789abcdef".to_owned()), ..all.clone() },
+                &["events_dead"],
             ),
             (EventFilter { attempts_min: Some(2), ..all.clone() }, &["attempts_repeated"]),
             (EventFilter { attempts_min: Some(3), ..all.clone() }, &["attempts_repeated"]),

@@ -16,7 +16,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::mapping_versions;
 use crate::store::sqlite::rows::columns::{JsonColumn, TimeColumn};
-use crate::store::sqlite::rows::{events, filled_blocks, previous_state};
+use crate::store::sqlite::rows::{causes, events, filled_blocks, previous_state};
 
 pub(crate) fn advance(
     transaction: &Transaction<'_>,
@@ -308,6 +308,9 @@ pub(crate) fn settle(
                WHERE number = ?1";
     let mut update = transaction.prepare_cached(sql)?;
     update.execute(params![event.number, state.as_str(), reason, settled_at])?;
+    if state == State::Dead {
+        causes::assign(transaction, event.number)?;
+    }
     let LeasedEvent { source, received_at, .. } = event;
     transaction.count_moved(source, *received_at, (State::Queued, state));
     if let Some(flow) = Flow::into(state) {
