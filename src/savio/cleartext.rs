@@ -2,28 +2,20 @@
 //! path could read it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use reqwest::Url;
-use tokio::net::lookup_host;
-use tokio::time::timeout;
 
 use super::base_url::BaseUrl;
+use crate::http_client::{addresses_of, is_private, literal_address};
 
 const ADVICE: &str = "write https://, or set `insecure = true` for this destination";
-
-const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
 /// Returns why the token must not be sent to the URL; none if it may.
 // Not cached: a name counts as private only while it resolves to private addresses, which may
 // change at any time.
 pub(super) async fn refusal(base_url: &BaseUrl) -> Option<String> {
-    let lookup = async |host: &str, port| {
-        let found = timeout(LOOKUP_MAX, lookup_host((host, port))).await;
-        Ok(found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.collect())
-    };
-    refused(&base_url.0, lookup).await
+    refused(&base_url.0, addresses_of).await
 }
 
 async fn refused(
@@ -34,8 +26,7 @@ async fn refused(
         return None;
     }
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse() {
+    if let Some(address) = literal_address(url) {
         let in_clear =
             || format!("{host} is no private address, and would get the token unencrypted");
         return (!is_private(address)).then(|| format!("{}: {ADVICE}", in_clear()));
@@ -56,23 +47,6 @@ async fn refused(
              would get the token unencrypted: {ADVICE}, or wait until the name is found"
         )),
     }
-}
-
-/// Returns whether the address is loopback, private (RFC 1918), unique local or link-local.
-fn is_private(address: IpAddr) -> bool {
-    // An IPv4 address that is mapped to IPv6 (`::ffff:10.0.0.1`) counts as what it is.
-    match address.to_canonical() {
-        IpAddr::V4(address) => is_private_v4(address),
-        IpAddr::V6(address) => is_private_v6(address),
-    }
-}
-
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    address.is_loopback() || address.is_private() || address.is_link_local()
-}
-
-fn is_private_v6(address: Ipv6Addr) -> bool {
-    address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
 }
 
 #[cfg(test)]
