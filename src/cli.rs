@@ -8,6 +8,7 @@ mod bundled_name;
 mod input;
 mod progress_bar;
 mod output;
+mod alerts;
 mod audit;
 mod backup;
 mod check;
@@ -99,6 +100,8 @@ enum Command {
     Issues(issues::Arguments),
     /// List rejected webhooks of the last 30 days, with the probable cause; works while a relay is running
     Rejected(rejected::Arguments),
+    /// Send a test to those that get alerts of issues, through the running relay
+    Alerts(alerts::Arguments),
     /// List and replay events that could not be delivered
     Dead(events::DeadArguments),
     /// List, pause and resume sources, through the running relay
@@ -214,6 +217,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Audit(arguments) => audit::run(&arguments, environment),
         Command::Issues(arguments) => issues::run(arguments, environment),
         Command::Rejected(arguments) => rejected::run(&arguments, environment),
+        Command::Alerts(arguments) => alerts::run(arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Sources(arguments) => sources::run(arguments, environment),
         Command::Destinations(arguments) => destinations::run(arguments, environment),

@@ -1,6 +1,7 @@
 //! Reads `relay.toml` and the environment into the settings of all parts.
 
 mod admin;
+mod alerts;
 mod destinations;
 mod environment;
 mod known_keys;
@@ -64,6 +65,7 @@ pub struct Config {
     pub delivery: delivery::Settings,
     pub log: logs::Settings,
     pub issues: crate::issues::Settings,
+    pub alerts: crate::alerts::Settings,
     pub traces: TracesConfig,
 }
 
@@ -138,6 +140,7 @@ impl Config {
         secrets.extend(named.map(|it| of(SecretPurpose::AdminToken(it.name.clone()), &it.token)));
         let proxy = self.admin.proxy_auth.secret();
         secrets.extend(proxy.map(|it| of(SecretPurpose::AdminProxy, it)));
+        secrets.extend(self.alerts.secrets());
         let headers = self.traces.secrets();
         secrets.extend(headers.map(|(name, it)| of(SecretPurpose::Header(name.to_owned()), it)));
         secrets
@@ -188,6 +191,7 @@ impl Config {
             delivery: delivery::Settings::default(),
             log: logs::Settings::default(),
             issues: crate::issues::Settings::default(),
+            alerts: crate::alerts::Settings::default(),
             traces: TracesConfig::default(),
         }
     }
@@ -236,6 +240,7 @@ impl Config {
         if let Some(section) = root.table("issues", mistakes) {
             issues::take(&mut self.issues, section, mistakes);
         }
+        alerts::take(&mut self.alerts, &mut root, environment, mistakes);
         if let Some(section) = root.table("traces", mistakes) {
             self.traces.take(section, environment, mistakes);
         }

@@ -68,7 +68,7 @@ use echo::{EchoKey, Echoes};
 use events::ExtractedEvents;
 use ignored_webhooks::IgnoredWebhooks;
 use payload::PayloadLimits;
-use readiness::{Readiness, not_ready_reasons, without_parameters};
+use readiness::{NotReady, Readiness, not_ready_reasons, without_parameters};
 use recent_rejections::RecentRejections;
 use registry::{Registry, SourceStatus, Sources};
 use rejection_writer::RejectionWriter;
@@ -168,8 +168,7 @@ async fn answer_echo(
 }
 
 async fn readiness(State(intake): State<Arc<Intake>>) -> Response {
-    let is_closing = intake.closing.is_cancelled();
-    let not_ready = not_ready_reasons(&*intake.store, &intake.sources.current(), is_closing).await;
+    let not_ready = intake.not_ready().await;
     intake.readiness.note(&not_ready);
     // `at_limit` does not make it 503: unauthenticated senders can cause it, and a load balancer
     // that removes the relay for it would complete their attack.
@@ -182,6 +181,16 @@ async fn readiness(State(intake): State<Arc<Intake>>) -> Response {
 }
 
 impl Intake {
+    /// Returns whether webhooks would be stored now.
+    pub async fn is_ready(&self) -> bool {
+        self.not_ready().await.reasons.is_empty()
+    }
+
+    async fn not_ready(&self) -> NotReady {
+        let is_closing = self.closing.is_cancelled();
+        not_ready_reasons(&*self.store, &self.sources.current(), is_closing).await
+    }
+
     pub fn new(
         settings: Settings,
         sources: Sources,

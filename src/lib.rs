@@ -22,6 +22,7 @@ pub mod mapping;
 pub mod savio;
 pub mod comparison;
 pub mod issues;
+pub mod alerts;
 
 mod draft;
 mod outgoing_webhook;

@@ -16,6 +16,7 @@ mod trace_export;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
@@ -26,6 +27,7 @@ use crate::admin::{
     AdminState, CallerSlots, ChangeMade, ChangeRefusal, FileChange, Logins, MappingChanges,
     OrderedChange, TextChecks,
 };
+use crate::alerts::Alerts;
 use crate::comparison::ComparisonThreads;
 use crate::config::{Config, DestinationConfigs};
 use crate::delivery::{EventObserver, ObservedEvent};
@@ -38,7 +40,7 @@ use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::served::{FilesInService, ServedFiles, digest};
 use crate::parse_memory::ParseMemory;
 use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
-use crate::store::{Sqlite, maintenance, sqlite};
+use crate::store::{Sqlite, Store, maintenance, sqlite};
 use crate::telemetry::metrics::{CertificateEnds, Counters, Metrics, Reloads};
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock, intake, issues, listener};
@@ -66,6 +68,7 @@ pub(crate) struct Relay {
     secrets: Arc<SecretsInUse>,
     deliveries: Deliveries,
     issues: Arc<Board>,
+    alerts: Arc<Alerts>,
     reloads: Reloads,
     certificate_ends: CertificateEnds,
     traces: Traces,
@@ -113,8 +116,7 @@ impl Relay {
         let (live, closing) = (sources(&served.files), tasks.closing.clone());
         let intake = Intake::new(config.intake, live, store.clone(), closing);
         let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
-        run_intake(&intake, &mut tasks);
-        let router = intake::router(Arc::clone(&intake));
+        let router = run_intake(&intake, &mut tasks);
         tasks.spawn(listener::serve(webhooks, router, config.listener, tasks.shutdown_started()));
         let mut relay = Relay {
             listeners: described,
@@ -129,6 +131,7 @@ impl Relay {
             secrets,
             deliveries,
             issues: Arc::default(),
+            alerts: Arc::new(Alerts::new(config.alerts, config.admin.public_url.as_deref())),
             reloads: Reloads::default(),
             traces,
             tasks,
@@ -164,6 +167,21 @@ impl Relay {
         };
         let watch = IssueWatch::new(parts, mapped, settings, Arc::clone(&self.issues));
         self.tasks.spawn(watch.run(self.tasks.shutdown_started()));
+        self.send_alerts();
+    }
+
+    fn send_alerts(&mut self) {
+        for (what, reason) in self.alerts.unusable() {
+            warn!(reason, "{what}: nothing is sent: {reason}");
+        }
+        let store: Arc<dyn Store> = self.store.clone();
+        for task in self.alerts.tasks(&self.issues, &store) {
+            self.tasks.spawn(task.run(self.tasks.shutdown_started()));
+        }
+        let heartbeat = self.alerts.heartbeat(&self.intake, self.tasks.shutdown_started());
+        if let Some(heartbeat) = heartbeat {
+            self.tasks.spawn(heartbeat);
+        }
     }
 
     fn follow_certificates(&mut self, served: Vec<ServedCertificate>) {
@@ -188,12 +206,14 @@ impl Relay {
             dead: self.deliveries.dead.clone(),
             reloads: self.reloads.clone(),
             certificates: self.certificate_ends.clone(),
+            alerts: self.alerts.counts.clone(),
         };
         AdminState {
             logins: Arc::clone(&self.logins),
             secrets: Arc::clone(&self.secrets),
             store: self.store.clone(),
             issues: Arc::clone(&self.issues),
+            alerts: Arc::clone(&self.alerts),
             intake: Arc::clone(&self.intake),
             files: Arc::clone(&self.files),
             changes,
@@ -328,6 +348,9 @@ impl Relay {
                 Ok(())
             }
             SecretPurpose::Header(name) => trace_export::replace_header(&self.traces, name, value),
+            SecretPurpose::Alert(_) | SecretPurpose::AlertHeader(..) | SecretPurpose::Heartbeat => {
+                self.alerts.replace_secret(&new.purpose, value)
+            }
             // Applied with its mapping file.
             SecretPurpose::Source(_) => Ok(()),
         }
@@ -420,10 +443,11 @@ fn run_deliveries(deliveries: &Deliveries, tasks: &mut Tasks) {
     }
 }
 
-fn run_intake(intake: &Arc<Intake>, tasks: &mut Tasks) {
+fn run_intake(intake: &Arc<Intake>, tasks: &mut Tasks) -> Router {
     tasks.spawn(Arc::clone(intake).log_suppressed(tasks.shutdown_started()));
     tasks.spawn(Arc::clone(intake).count_ignored(tasks.shutdown_started()));
     tasks.spawn(Arc::clone(intake).record_rejections(tasks.shutdown_started()));
+    intake::router(Arc::clone(intake))
 }
 
 fn start_logins(

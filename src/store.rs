@@ -1,6 +1,7 @@
 //! The durability promise: a webhook is on disk before it is answered, and delivery resumes from
 //! there after any interruption.
 
+mod alert;
 mod audit;
 mod cause;
 mod copy;
@@ -33,6 +34,7 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 
+pub use alert::{AlertRecord, AlertTarget, ToldIssue};
 pub use archive::{
     Archive, ChangePosition, CountFor, DiskSpace, EventPayload, EventRecord, Neighbours,
     StateCount, WaitingCount,

@@ -1,5 +1,6 @@
 //! Resources of the admin API, one file each.
 pub(crate) mod about;
+pub(crate) mod alerts;
 pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod audit;
@@ -91,6 +92,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(audit::list))
         .routes(Role::Read, routes!(issues::list))
         .routes(Role::Operate, routes!(issues::mute))
+        .routes(Role::Operate, routes!(alerts::test))
         .routes(Role::Everything, routes!(secrets::compare))
         .routes(Role::Operate, routes!(echo_keys::issue))
         .routes(Role::Metrics, routes!(session::show))

@@ -14,6 +14,7 @@ use super::logins::Logins;
 use super::mapping_changes::{ChangeMade, FileChange, MappingChanges};
 use super::record::record;
 use super::text_checks::TextChecks;
+use crate::alerts::Alerts;
 use crate::comparison::ComparisonThreads;
 use crate::delivery::source_pauses::why_source_waits;
 use crate::delivery::waits::{Obstacles, waiting_for};
@@ -34,6 +35,7 @@ pub struct AdminState {
     pub secrets: Arc<SecretsInUse>,
     pub store: Arc<dyn Store>,
     pub issues: Arc<Board>,
+    pub alerts: Arc<Alerts>,
     pub intake: Arc<Intake>,
     /// Where secrets are kept that the API sets.
     pub secrets_folder: SecretsFolder,

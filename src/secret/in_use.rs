@@ -27,6 +27,12 @@ pub enum SecretPurpose {
     AdminProxy,
     /// A header for the collector of traces.
     Header(String),
+    /// The URL of a target of alerts.
+    Alert(String),
+    /// A header for a target of alerts: the target's name and the header's.
+    AlertHeader(String, String),
+    /// The URL of the heartbeat.
+    Heartbeat,
     Source(String),
 }
 
@@ -38,6 +44,11 @@ impl fmt::Display for SecretPurpose {
             SecretPurpose::AdminToken(name) => write!(formatter, "admin token {name}"),
             SecretPurpose::AdminProxy => formatter.write_str("admin proxy"),
             SecretPurpose::Header(name) => write!(formatter, "traces header {name}"),
+            SecretPurpose::Alert(name) => write!(formatter, "alerts {name}"),
+            SecretPurpose::AlertHeader(name, header) => {
+                write!(formatter, "alerts {name} header {header}")
+            }
+            SecretPurpose::Heartbeat => formatter.write_str("heartbeat"),
             SecretPurpose::Source(name) => write!(formatter, "source {name}"),
         }
     }

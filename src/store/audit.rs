@@ -57,6 +57,7 @@ pub enum AuditAction {
     TestSource,
     MuteIssue,
     UnmuteIssue,
+    TestAlerts,
 }
 
 impl AuditVia {
@@ -71,7 +72,7 @@ impl AuditVia {
 }
 
 impl AuditAction {
-    pub const ALL: [AuditAction; 21] = [
+    pub const ALL: [AuditAction; 22] = [
         AuditAction::Replay,
         AuditAction::CancelReplay,
         AuditAction::Release,
@@ -93,6 +94,7 @@ impl AuditAction {
         AuditAction::TestSource,
         AuditAction::MuteIssue,
         AuditAction::UnmuteIssue,
+        AuditAction::TestAlerts,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -118,6 +120,7 @@ impl AuditAction {
             AuditAction::TestSource => "test_source",
             AuditAction::MuteIssue => "mute_issue",
             AuditAction::UnmuteIssue => "unmute_issue",
+            AuditAction::TestAlerts => "test_alerts",
         }
     }
 }

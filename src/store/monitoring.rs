@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::alert::AlertRecord;
 use super::dead_cause::{DeadCause, DeadGroups};
 use super::error::StoreError;
 use super::filled_event::{FieldSearch, FieldUse, FilledEvent};
@@ -35,6 +36,17 @@ pub trait Monitoring: Send + Sync {
 
     /// Mutes an open issue, or ends that; recorded in the audit, in the same commit.
     async fn mute_issue(&self, request: MuteRequest) -> Result<MuteOutcome, StoreError>;
+
+    /// Returns what a target of alerts was sent of the issues that are open or were closed at this
+    /// time or later; none if it is not known.
+    async fn alerts(
+        &self,
+        target: String,
+        closed_since: Timestamp,
+    ) -> Result<Option<AlertRecord>, StoreError>;
+
+    /// Writes a target of alerts, and what it was sent of these issues, in one commit.
+    async fn write_alerts(&self, record: AlertRecord) -> Result<(), StoreError>;
 
     /// Returns what happened in each step from `since` to `until`. The last may be shorter.
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Flows>, StoreError>;

@@ -1,13 +1,14 @@
 //! Metrics for Prometheus. Each part of the relay holds its counters; a scrape reads them all.
 
+mod alert_counts;
 mod attempts;
 mod certificate_ends;
+mod commits;
 mod process_usage;
 mod reloads;
 mod secret_matches;
 mod text_format;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,7 +22,10 @@ use prometheus_client::registry::Registry;
 
 pub use attempts::Attempts;
 use attempts::DestinationLabel;
+use crate::event::Outcome;
+pub use alert_counts::AlertCounts;
 pub use certificate_ends::CertificateEnds;
+pub use commits::Commits;
 pub use process_usage::ProcessUsage;
 pub use reloads::{RefusedReload, Reloads};
 use secret_matches::SecretMatches;
@@ -152,6 +156,74 @@ impl Commits {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DestinationLabel {
+    destination: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    destination: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeftOutLabels {
+    destination: String,
+    field: String,
+}
+
+/// Counters of requests to Savio.
+#[derive(Debug, Clone)]
+pub struct Attempts {
+    left_out: Family<LeftOutLabels, Counter>,
+    outcomes: Family<OutcomeLabels, Counter>,
+    seconds: Family<DestinationLabel, Histogram, fn() -> Histogram>,
+}
+
+impl Default for Attempts {
+    /// Buckets from 10 milliseconds to 41 seconds.
+    fn default() -> Attempts {
+        let histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 13));
+        Attempts {
+            left_out: Family::default(),
+            outcomes: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+        }
+    }
+}
+
+impl Attempts {
+    /// Makes the time series of a destination exist, with 0.
+    pub fn expect(&self, destination: &str) {
+        let destination = destination.to_owned();
+        drop(self.seconds.get_or_create(&DestinationLabel { destination: destination.clone() }));
+        for outcome in Outcome::ALL {
+            let of = OutcomeLabels { destination: destination.clone(), outcome: outcome.as_str() };
+            drop(self.outcomes.get_or_create(&of));
+        }
+    }
+
+    pub fn record_outcome(&self, destination: &str, outcome: &'static str) {
+        let destination = destination.to_owned();
+        self.outcomes.get_or_create(&OutcomeLabels { destination, outcome }).inc();
+    }
+
+    /// Counts fields that were omitted from requests. There are a few names only.
+    pub fn left_out<'f>(&self, destination: &str, fields: impl IntoIterator<Item = &'f String>) {
+        for field in fields {
+            let (destination, field) = (destination.to_owned(), field.clone());
+            self.left_out.get_or_create(&LeftOutLabels { destination, field }).inc();
+        }
+    }
+
+    pub fn took(&self, destination: &str, time: Duration) {
+        let destination = destination.to_owned();
+        let time_s = time.as_secs_f64();
+        self.seconds.get_or_create(&DestinationLabel { destination }).observe(time_s);
+    }
+}
+
 /// Counter of events that died.
 // Beside the number of dead events, which falls when they are replayed: an alert on its increase
 // would miss one that dies while another is replayed.
@@ -233,6 +305,7 @@ pub struct Counters {
     pub dead: DeadEvents,
     pub reloads: Reloads,
     pub certificates: CertificateEnds,
+    pub alerts: AlertCounts,
 }
 
 /// All counters of the relay, ready for a scrape.
@@ -251,7 +324,7 @@ const COMMIT: &str = env!("BUILD_COMMIT");
 impl Metrics {
     pub fn new(counters: &Counters) -> Metrics {
         let mut registry = Registry::with_prefix("savio_relay");
-        let Counters { webhooks, commits, attempts, dead, reloads, certificates } =
+        let Counters { webhooks, commits, attempts, dead, reloads, certificates, alerts } =
             counters.clone();
         let build: Family<BuildLabels, Gauge> = Family::default();
         let version = env!("CARGO_PKG_VERSION");
@@ -267,10 +340,17 @@ impl Metrics {
         registry.register("commit_seconds", "Duration of a commit to disk", seconds);
         registry.register("commits_failed", "Commits to disk that failed", failed);
         attempts.register(&mut registry);
+        commits.register(&mut registry);
+        let Attempts { left_out, outcomes, seconds } = attempts;
+        let refused = "Fields that were omitted from requests because Savio rejected their values";
+        registry.register("fields_left_out", refused, left_out);
+        registry.register("attempts", "Requests to Savio, by outcome", outcomes);
+        registry.register("attempt_seconds", "Response time of Savio", seconds);
         let DeadEvents(dead) = dead;
         registry.register("dead_events", "Events that died since the start", dead);
         reloads.register(&mut registry);
         certificates.register(&mut registry);
+        alerts.register(&mut registry);
         Metrics(registry)
     }
 
@@ -362,7 +442,8 @@ mod tests {
     #[test]
     fn counters_are_in_the_text() {
         let counters = Counters::default();
-        let Counters { webhooks, commits, attempts, dead, reloads, certificates } = &counters;
+        let Counters { webhooks, commits, attempts, dead, reloads, certificates, alerts } =
+            &counters;
 
         webhooks.answered("form", 202);
         webhooks.rejected("form", "signature wrong");
@@ -377,6 +458,10 @@ mod tests {
         reloads.rejected(Timestamp::UNIX_EPOCH, "form.toml:1:1: a mistake".to_owned());
         certificates.set("server", "2027-02-28T00:00:00Z".parse().unwrap());
 
+        alerts.expect("ops");
+        alerts.sent("ops");
+        alerts.heartbeat(true);
+
         let text = Metrics::new(&counters).text(&Gauges::default(), TextFormat::Prometheus);
         for line in [
             r#"savio_relay_webhooks_total{source="form",status="202"} 1"#,
@@ -389,6 +474,9 @@ mod tests {
             r#"savio_relay_attempt_seconds_bucket{le="0.32",destination="default"} 1"#,
             "savio_relay_drift_events_dropped_total 1",
             r#"savio_relay_dead_events_total{source="form"} 1"#,
+            r#"savio_relay_alerts_total{alerts="ops",result="sent"} 1"#,
+            r#"savio_relay_alerts_total{alerts="ops",result="failed"} 0"#,
+            r#"savio_relay_heartbeats_total{result="sent"} 1"#,
             r#"savio_relay_reloads_total{result="rejected"} 1"#,
             r#"savio_relay_reloads_total{result="applied"} 0"#,
             "savio_relay_last_reload_successful 0",

@@ -1,5 +1,6 @@
 //! The admin API of the real program.
 
+mod alerts;
 mod answers;
 mod audit;
 mod bounds;

@@ -1,5 +1,6 @@
 //! `Monitoring` for SQLite: issues and what they are found by, and what is counted by half hours.
 
+mod alerts;
 mod balances;
 mod dead_causes;
 mod filled_events;
@@ -21,6 +22,7 @@ use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
 use super::rows::interruptions;
 use crate::event::SourceName;
+use crate::store::alert::AlertRecord;
 use crate::store::dead_cause::{DeadCause, DeadGroups};
 use crate::store::error::StoreError;
 use crate::store::filled_event::{FieldSearch, FieldUse, FilledEvent};
@@ -70,6 +72,22 @@ impl Monitoring for Sqlite {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
         self.writer.write(move |transaction| Ok(issues::mute(transaction, &request)?)).await
+    }
+
+    async fn alerts(
+        &self,
+        target: String,
+        closed_since: Timestamp,
+    ) -> Result<Option<AlertRecord>, StoreError> {
+        let read =
+            move |connection: &Connection| Ok(alerts::record(connection, &target, closed_since)?);
+        self.readers.read(Purpose::Lookup, read).await
+    }
+
+    async fn write_alerts(&self, record: AlertRecord) -> Result<(), StoreError> {
+        self.damage.check()?;
+        self.reserve.admit(0, 0)?;
+        self.writer.write(move |transaction| Ok(alerts::write(transaction, &record)?)).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Flows>, StoreError> {

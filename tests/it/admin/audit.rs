@@ -76,7 +76,7 @@ async fn each_action_is_recorded_with_who_did_it() {
 
 /// A call of each route that acts, in this order: what fills its path, its body, and what is recorded.
 /// Events are named by their states, an issue and a replay as the last one.
-const ACTING: [(&str, &str, &str, &str, &str); 20] = [
+const ACTING: [(&str, &str, &str, &str, &str); 21] = [
     ("POST", "/api/v1/sources/{}/pause", "form", "{}", "pause"),
     ("POST", "/api/v1/sources/{}/resume", "form", "{}", "resume"),
     ("POST", "/api/v1/destinations/{}/pause", "default", "{}", "pause"),
@@ -85,6 +85,7 @@ const ACTING: [(&str, &str, &str, &str, &str); 20] = [
     ("POST", "/api/v1/echo-keys", "", "{}", "issue_echo_key"),
     ("POST", "/api/v1/login-links", "", r#"{"role":"read"}"#, "make_login_link"),
     ("POST", "/api/v1/issues/{}/mute", "ISSUE", "{}", "mute_issue"),
+    ("POST", "/api/v1/alerts/test", "", "{}", "test_alerts"),
     ("POST", "/api/v1/events/{}/release", "HELD", r#"{"arrived":true}"#, "release"),
     ("POST", "/api/v1/events/{}/copy", "DELIVERED", r#"{"payload":{}}"#, "copy"),
     ("POST", "/api/v1/events/{}/replay", "DEAD", "{}", "replay"),

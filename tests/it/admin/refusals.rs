@@ -155,6 +155,7 @@ impl Provocation<'_> {
                 self.request(&format!("{path}?source=no"), TOKEN)
             }
             "/api/v1/replay" => self.request(&path, TOKEN).json(&json!({ "destination": "no" })),
+            "/api/v1/alerts/test" => self.request(&path, TOKEN).json(&json!({ "name": "no" })),
             "/api/v1/sources/{name}/changes" => self.changes("no"),
             "/api/v1/preview" => {
                 self.request(&path, TOKEN).json(&json!({ "mapping": MAPPING, "event": NOBODY }))

@@ -51,6 +51,7 @@ pub(super) const ROUTES: [(&str, &str, &str); 49] = [
     ("GET", "/api/v1/audit", "read"),
     ("GET", "/api/v1/issues", "read"),
     ("POST", "/api/v1/issues/{id}/mute", "operate"),
+    ("POST", "/api/v1/alerts/test", "operate"),
     ("POST", "/api/v1/secrets/compare", "everything"),
     ("POST", "/api/v1/echo-keys", "operate"),
     ("GET", "/api/v1/session", "metrics"),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{
-    Actor, AuditFilter, AuditVia, CLOSED_ISSUES_MAX, Issue, IssueFilter, IssueId, IssueKind,
-    IssuePage, IssuePlace, IssueState, IssueStep, IssueWords, Mute, MuteOutcome, MuteRequest,
-    PageRequest, Store,
+    Actor, AlertRecord, AlertTarget, AuditFilter, AuditVia, CLOSED_ISSUES_MAX, Issue, IssueFilter,
+    IssueId, IssueKind, IssuePage, IssuePlace, IssueState, IssueStep, IssueWords, Mute,
+    MuteOutcome, MuteRequest, PageRequest, Store, ToldIssue,
 };
 
 use crate::support::store::{TestStore, at, name};
@@ -204,4 +204,36 @@ async fn closed_issues_are_kept_for_90_days_and_5000_at_most() {
     assert_eq!(store.recent_issues(at(0)).await.unwrap().len(), 2, "the last one and the open one");
     run_once(&*store, Duration::from_hours(24), at(day * 92)).await.unwrap();
     assert_eq!(store.recent_issues(at(0)).await.unwrap(), [open]);
+}
+
+fn told(issue: &Issue, is_open: bool, messages: u32) -> ToldIssue {
+    ToldIssue { issue: issue.id, is_open, at: at(5), messages }
+}
+
+#[tokio::test]
+async fn what_alerts_were_sent_is_kept_with_the_issue() {
+    let place = TestStore::new();
+    let store = place.open();
+    let (one, two) = (issue(IssueKind::Dead, "form a", at(1)), issue(IssueKind::Dead, "b", at(1)));
+    let old = closed(&issue(IssueKind::Held, "form", at(1)), at(2));
+    store.write_issues(vec![one.clone(), two.clone(), old.clone()]).await.unwrap();
+    let target = AlertTarget {
+        name: "ops".to_owned(),
+        scope: "* *".to_owned(),
+        first_seen: at(3),
+        hour_began: at(4),
+        messages: 7,
+    };
+    let record = |told: Vec<ToldIssue>| AlertRecord { target: target.clone(), told };
+
+    assert_eq!(store.alerts("ops".to_owned(), at(0)).await.unwrap(), None);
+    let all = vec![told(&one, true, 1), told(&two, true, 1), told(&old, false, 2)];
+    store.write_alerts(record(all)).await.unwrap();
+    store.write_alerts(record(vec![told(&one, true, 2)])).await.unwrap();
+
+    let mut found = store.alerts("ops".to_owned(), at(3)).await.unwrap().unwrap();
+    found.told.sort_by_key(|it| it.messages);
+    assert_eq!(found, record(vec![told(&two, true, 1), told(&one, true, 2)]));
+    assert_eq!(store.alerts("ops".to_owned(), at(2)).await.unwrap().unwrap().told.len(), 3);
+    assert_eq!(store.alerts("other".to_owned(), at(0)).await.unwrap(), None);
 }

@@ -26,7 +26,7 @@ const COLUMNS: &str = "number, id, kind, key, source, destination, event_type, b
     reason, hint, advice, opened_at, last_at, count, unit, steps, muted_by, muted_until, muted_note,
     closed_at, outcome";
 
-struct IssueIdColumn(IssueId);
+pub(super) struct IssueIdColumn(pub(super) IssueId);
 
 impl ToSql for IssueIdColumn {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -268,9 +268,11 @@ pub(in crate::store::sqlite) fn purge(
     // That one included: several may have been closed at once.
     let too_many = last.map_or(i64::MIN, |last| last.saturating_add(1));
     let before = before.as_microsecond().max(too_many);
-    let sql =
-        "DELETE FROM issues WHERE number IN (SELECT number FROM issues INDEXED BY issues_closed
-                   WHERE closed_at < ?1 LIMIT ?2)";
-    connection.prepare_cached(sql)?.execute(params![before, PURGED_MAX])?;
+    let expired = "FROM issues INDEXED BY issues_closed WHERE closed_at < ?1
+                   ORDER BY closed_at, number LIMIT ?2";
+    let told = format!("DELETE FROM told_issues WHERE issue IN (SELECT id {expired})");
+    connection.prepare_cached(&told)?.execute(params![before, PURGED_MAX])?;
+    let sql = format!("DELETE FROM issues WHERE number IN (SELECT number {expired})");
+    connection.prepare_cached(&sql)?.execute(params![before, PURGED_MAX])?;
     Ok(())
 }
