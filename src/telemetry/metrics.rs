@@ -20,10 +20,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+pub use alert_counts::AlertCounts;
 pub use attempts::Attempts;
 use attempts::DestinationLabel;
-use crate::event::Outcome;
-pub use alert_counts::AlertCounts;
 pub use certificate_ends::CertificateEnds;
 pub use commits::Commits;
 pub use process_usage::ProcessUsage;
@@ -119,109 +118,6 @@ impl Webhooks {
 
 fn matched(source: &str, secret: usize) -> SecretLabels {
     SecretLabels { source: source.to_owned(), secret: u64::try_from(secret).unwrap_or(u64::MAX) }
-}
-
-/// Duration of commits.
-#[derive(Debug, Clone)]
-pub struct Commits {
-    seconds: Histogram,
-    failed: Counter,
-    last_failure: Arc<Mutex<Option<(Timestamp, String)>>>,
-}
-
-impl Default for Commits {
-    /// Buckets from half a millisecond to 8 seconds.
-    fn default() -> Commits {
-        let seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 15));
-        Commits { seconds, failed: Counter::default(), last_failure: Arc::default() }
-    }
-}
-
-impl Commits {
-    pub fn took(&self, time: Duration) {
-        self.seconds.observe(time.as_secs_f64());
-    }
-
-    /// Counts a commit that failed.
-    pub fn failed(&self, now: Timestamp, reason: &str) {
-        self.failed.inc();
-        let mut last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some((now, reason.to_owned()));
-    }
-
-    /// Returns the number of commits that failed, and when and why the last did.
-    pub fn failures(&self) -> (u64, Option<(Timestamp, String)>) {
-        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.failed.get(), last.clone())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DestinationLabel {
-    destination: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    destination: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LeftOutLabels {
-    destination: String,
-    field: String,
-}
-
-/// Counters of requests to Savio.
-#[derive(Debug, Clone)]
-pub struct Attempts {
-    left_out: Family<LeftOutLabels, Counter>,
-    outcomes: Family<OutcomeLabels, Counter>,
-    seconds: Family<DestinationLabel, Histogram, fn() -> Histogram>,
-}
-
-impl Default for Attempts {
-    /// Buckets from 10 milliseconds to 41 seconds.
-    fn default() -> Attempts {
-        let histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 13));
-        Attempts {
-            left_out: Family::default(),
-            outcomes: Family::default(),
-            seconds: Family::new_with_constructor(histogram),
-        }
-    }
-}
-
-impl Attempts {
-    /// Makes the time series of a destination exist, with 0.
-    pub fn expect(&self, destination: &str) {
-        let destination = destination.to_owned();
-        drop(self.seconds.get_or_create(&DestinationLabel { destination: destination.clone() }));
-        for outcome in Outcome::ALL {
-            let of = OutcomeLabels { destination: destination.clone(), outcome: outcome.as_str() };
-            drop(self.outcomes.get_or_create(&of));
-        }
-    }
-
-    pub fn record_outcome(&self, destination: &str, outcome: &'static str) {
-        let destination = destination.to_owned();
-        self.outcomes.get_or_create(&OutcomeLabels { destination, outcome }).inc();
-    }
-
-    /// Counts fields that were omitted from requests. There are a few names only.
-    pub fn left_out<'f>(&self, destination: &str, fields: impl IntoIterator<Item = &'f String>) {
-        for field in fields {
-            let (destination, field) = (destination.to_owned(), field.clone());
-            self.left_out.get_or_create(&LeftOutLabels { destination, field }).inc();
-        }
-    }
-
-    pub fn took(&self, destination: &str, time: Duration) {
-        let destination = destination.to_owned();
-        let time_s = time.as_secs_f64();
-        self.seconds.get_or_create(&DestinationLabel { destination }).observe(time_s);
-    }
 }
 
 /// Counter of events that died.
