@@ -75,7 +75,6 @@ use rejection_writer::RejectionWriter;
 use request::{BufferedRequest, TargetSource, is_used, origin, source_name};
 use response::{Acknowledgement, Rejection};
 pub use settings::Settings;
-use source::Source;
 pub use tested::{TestedContent, TestedWebhook};
 
 /// Receives the webhooks of all sources and stores them.
@@ -426,7 +425,7 @@ impl Intake {
         };
         // A source that waits for its secret has no key yet, so `off` would always report it.
         let off = source.off_reason(clock::now()).filter(|_| setup.is_none());
-        if let Some(reason) = off.or_else(|| self.unusable(source)) {
+        if let Some(reason) = off.or_else(|| source.unusable(self.settings.public_url.as_deref())) {
             let is_used = is_used(&parts.method, &source.handshakes);
             return Err(if is_used { Rejection::off(reason) } else { Rejection::PostRequired });
         }
@@ -444,14 +443,6 @@ impl Intake {
             setup.check_code(parts.uri.query())?;
         }
         Ok(TargetSource { source: Arc::clone(source), setup })
-    }
-
-    /// Returns why the source cannot work with these settings, if that is so.
-    fn unusable(&self, source: &Source) -> Option<&'static str> {
-        // Behind a proxy the URL that the provider called cannot be rebuilt from `Host`: it differs
-        // in scheme, port or path. Trello, Twilio, HubSpot and Square sign it.
-        let lacks_url = source.signature.covers_url() && self.settings.public_url.is_none();
-        lacks_url.then_some("its provider signs the URL, set public_url")
     }
 
     /// Verifies and decodes: on this thread where that is cheaper than a change of threads, otherwise on

@@ -46,6 +46,14 @@ pub struct Source {
 }
 
 impl Source {
+    /// Returns why it cannot work with this public URL, if that is so.
+    pub(super) fn unusable(&self, public_url: Option<&str>) -> Option<&'static str> {
+        // Behind a proxy the URL that the provider called cannot be rebuilt from `Host`: it differs
+        // in scheme, port or path. Trello, Twilio, HubSpot and Square sign it.
+        let lacks_url = self.signature.covers_url() && public_url.is_none();
+        lacks_url.then_some("its provider signs the URL, set public_url")
+    }
+
     /// Returns why the source accepts nothing at this time, if that is so.
     pub fn off_reason(&self, now: Timestamp) -> Option<&'static str> {
         if !self.signature.needs_secret() || self.keys.iter().any(|key| key.is_valid_at(now)) {

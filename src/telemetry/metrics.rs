@@ -9,15 +9,12 @@ mod reloads;
 mod secret_matches;
 mod text_format;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 pub use alert_counts::AlertCounts;
@@ -232,16 +229,8 @@ impl Metrics {
         registry.register("duplicates", "Events that were received again", duplicates);
         let secrets = "Valid signatures, by the position of the secret in the mapping file, from 0";
         registry.register("secret_matched", secrets, matched);
-        let Commits { seconds, failed, .. } = commits;
-        registry.register("commit_seconds", "Duration of a commit to disk", seconds);
-        registry.register("commits_failed", "Commits to disk that failed", failed);
         attempts.register(&mut registry);
         commits.register(&mut registry);
-        let Attempts { left_out, outcomes, seconds } = attempts;
-        let refused = "Fields that were omitted from requests because Savio rejected their values";
-        registry.register("fields_left_out", refused, left_out);
-        registry.register("attempts", "Requests to Savio, by outcome", outcomes);
-        registry.register("attempt_seconds", "Response time of Savio", seconds);
         let DeadEvents(dead) = dead;
         registry.register("dead_events", "Events that died since the start", dead);
         reloads.register(&mut registry);
@@ -333,6 +322,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -36,7 +36,7 @@ async fn until_messages(slack: &MockServer, count: usize) -> Vec<Value> {
 
 impl Scene {
     /// Starts the relay again, with the same store.
-    async fn restarted(self, config: &str, variables: &[(&str, &str)]) -> Scene {
+    async fn restarted_with(self, config: &str, variables: &[(&str, &str)]) -> Scene {
         let Scene { folder, savio, relay } = self;
         relay.stop();
         std::fs::write(folder.path().join("relay.toml"), config).unwrap();
@@ -77,7 +77,7 @@ async fn issue_is_told_once_when_it_opens_and_once_when_it_closes() {
     scene.post(&format!("/api/v1/events/{held}/release"), json!({ "arrived": true })).await;
     open(&scene, "held", 0).await;
 
-    let scene = scene.restarted(OPS, &[("SLACK", &url)]).await;
+    let scene = scene.restarted_with(OPS, &[("SLACK", &url)]).await;
     open(&scene, "dead", 1).await;
     scene.savio.reset().await;
     let created = ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }));
@@ -104,7 +104,7 @@ async fn issues_of_before_are_one_message() {
     open(&scene, "held", 1).await;
 
     let config = OPS.to_owned() + "format = \"json\"\n";
-    let scene = scene.restarted(&config, &[("SLACK", &slack.uri())]).await;
+    let scene = scene.restarted_with(&config, &[("SLACK", &slack.uri())]).await;
 
     let told = until_messages(&slack, 1).await.remove(0);
     assert_eq!(told["text"], "2 issues opened: 1 dead, 1 held.");

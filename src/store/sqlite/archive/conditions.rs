@@ -172,7 +172,7 @@ mod tests {
             ),
             (
                 EventFilter { reason_kind: Some("0123456789abcdef".to_owned()), ..all.clone() },
-                &["events_dead"],
+                &["events_dead", "sqlite_autoindex_causes_1"],
             ),
             (EventFilter { attempts_min: Some(2), ..all.clone() }, &["attempts_repeated"]),
             (EventFilter { attempts_min: Some(3), ..all.clone() }, &["attempts_repeated"]),
