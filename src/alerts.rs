@@ -23,16 +23,16 @@ use crate::issues::Board;
 use crate::secret::SecretPurpose;
 use crate::store::Store;
 use crate::telemetry::metrics::AlertCounts;
-pub use endpoint::Answer;
+pub use endpoint::AlertAnswer;
 use heartbeat::Heartbeat;
 pub use settings::{Format, HeartbeatSettings, Rules, Settings, TARGETS_MAX, TargetSettings};
-use target::Target;
+use target::ConfiguredTarget;
 pub use target::TestResult;
 pub use task::AlertTask;
 
 /// All targets of alerts, and the heartbeat.
 pub struct Alerts {
-    targets: Vec<Arc<Target>>,
+    targets: Vec<Arc<ConfiguredTarget>>,
     heartbeat: Option<Arc<Heartbeat>>,
     pub counts: AlertCounts,
 }
@@ -47,7 +47,8 @@ impl fmt::Debug for Alerts {
 impl Alerts {
     /// `public_url` is where people reach the pages.
     pub fn new(settings: Settings, public_url: Option<&str>) -> Alerts {
-        let new = |settings| Arc::new(Target::new(settings, public_url.map(str::to_owned)));
+        let new =
+            |settings| Arc::new(ConfiguredTarget::new(settings, public_url.map(str::to_owned)));
         Alerts {
             heartbeat: settings.heartbeat.as_ref().map(|it| Arc::new(Heartbeat::new(it))),
             targets: settings.targets.into_iter().map(new).collect(),
@@ -57,7 +58,7 @@ impl Alerts {
 
     /// Returns the task of each target.
     pub fn tasks(&self, board: &Arc<Board>, store: &Arc<dyn Store>) -> Vec<AlertTask> {
-        let of = |target: &Arc<Target>| {
+        let of = |target: &Arc<ConfiguredTarget>| {
             let (board, store) = (Arc::clone(board), Arc::clone(store));
             AlertTask::new(Arc::clone(target), board, store, self.counts.clone())
         };
@@ -117,7 +118,7 @@ impl Alerts {
 
     /// Sends a test to the target of this name, or to all. Returns nothing if there is no such target.
     pub async fn test(&self, name: Option<&str>, now: Timestamp) -> Option<Vec<TestResult>> {
-        let named = |target: &&Arc<Target>| name.is_none_or(|name| target.name == name);
+        let named = |target: &&Arc<ConfiguredTarget>| name.is_none_or(|name| target.name == name);
         let targets: Vec<_> = self.targets.iter().filter(named).collect();
         if targets.is_empty() && name.is_some() {
             return None;

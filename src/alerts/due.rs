@@ -135,13 +135,13 @@ mod tests {
 
     /// A target that gets every message that is due.
     #[derive(Default)]
-    struct Receiver {
+    struct TestTarget {
         rules: Rules,
         told: BTreeMap<IssueId, ToldIssue>,
         tried: BTreeSet<IssueId>,
     }
 
-    impl Receiver {
+    impl TestTarget {
         /// Sends all that is due, and returns it with the minutes until it has to look again.
         fn receive(
             &mut self,
@@ -166,63 +166,63 @@ mod tests {
 
     #[test]
     fn issue_has_one_message_when_it_opens_one_a_day_and_one_when_it_closes() {
-        let (mut receiver, mut one) = (Receiver::default(), issue(IssueKind::Dead, "form", at(0)));
+        let (mut target, mut one) = (TestTarget::default(), issue(IssueKind::Dead, "form", at(0)));
         let day = 24 * 60;
 
-        assert_eq!(receiver.receive(&[one.clone()], at(0)).0, [(Transition::Opened, 1)]);
-        assert_eq!(receiver.receive(&[one.clone()], at(1)), (vec![], Some(day - 1)));
-        assert_eq!(receiver.receive(&[one.clone()], at(day)).0, [(Transition::Reminder, 2)]);
+        assert_eq!(target.receive(&[one.clone()], at(0)).0, [(Transition::Opened, 1)]);
+        assert_eq!(target.receive(&[one.clone()], at(1)), (vec![], Some(day - 1)));
+        assert_eq!(target.receive(&[one.clone()], at(day)).0, [(Transition::Reminder, 2)]);
         one.closed_at = Some(at(day + 10));
-        assert_eq!(receiver.receive(&[one.clone()], at(day + 10)), (vec![], Some(2)));
-        assert_eq!(receiver.receive(&[one.clone()], at(day + 12)).0, [(Transition::Closed, 3)]);
-        assert_eq!(receiver.receive(&[one], at(9 * day)), (vec![], None));
+        assert_eq!(target.receive(&[one.clone()], at(day + 10)), (vec![], Some(2)));
+        assert_eq!(target.receive(&[one.clone()], at(day + 12)).0, [(Transition::Closed, 3)]);
+        assert_eq!(target.receive(&[one], at(9 * day)), (vec![], None));
     }
 
     #[test]
     fn issue_that_opens_again_within_an_hour_has_reminders_only() {
-        let (mut receiver, mut one) = (Receiver::default(), issue(IssueKind::Dead, "form", at(0)));
-        receiver.receive(&[one.clone()], at(0));
+        let (mut target, mut one) = (TestTarget::default(), issue(IssueKind::Dead, "form", at(0)));
+        target.receive(&[one.clone()], at(0));
         one.closed_at = Some(at(5));
-        assert_eq!(receiver.receive(&[one.clone()], at(6)).0, []);
+        assert_eq!(target.receive(&[one.clone()], at(6)).0, []);
         one.closed_at = None;
-        assert_eq!(receiver.receive(&[one.clone()], at(6)).0, [], "it never was closed there");
+        assert_eq!(target.receive(&[one.clone()], at(6)).0, [], "it never was closed there");
         one.closed_at = Some(at(10));
-        assert_eq!(receiver.receive(&[one.clone()], at(12)).0, [(Transition::Closed, 2)]);
+        assert_eq!(target.receive(&[one.clone()], at(12)).0, [(Transition::Closed, 2)]);
         one.closed_at = None;
-        assert_eq!(receiver.receive(&[one.clone()], at(50)).0, []);
+        assert_eq!(target.receive(&[one.clone()], at(50)).0, []);
         let mut flapped = one.clone();
         flapped.closed_at = Some(at(55));
-        assert_eq!(receiver.receive(&[flapped], at(59)).0, [], "it was reported closed");
-        assert_eq!(receiver.receive(&[one.clone()], at(1452)).0, [(Transition::Reminder, 3)]);
+        assert_eq!(target.receive(&[flapped], at(59)).0, [], "it was reported closed");
+        assert_eq!(target.receive(&[one.clone()], at(1452)).0, [(Transition::Reminder, 3)]);
         one.closed_at = Some(at(1453));
-        assert_eq!(receiver.receive(&[one], at(1455)).0, [(Transition::Closed, 4)]);
+        assert_eq!(target.receive(&[one], at(1455)).0, [(Transition::Closed, 4)]);
     }
 
     #[test]
     fn muted_issue_is_quiet_until_the_mute_ends() {
-        let (mut receiver, mut one) = (Receiver::default(), issue(IssueKind::Dead, "form", at(0)));
+        let (mut target, mut one) = (TestTarget::default(), issue(IssueKind::Dead, "form", at(0)));
         let mute = |until| Some(Mute { by: "ada".to_owned(), until, note: None });
         one.muted = mute(Some(at(30)));
-        assert_eq!(receiver.receive(&[one.clone()], at(0)), (vec![], Some(30)));
-        assert_eq!(receiver.receive(&[one.clone()], at(30)).0, [(Transition::Opened, 1)]);
+        assert_eq!(target.receive(&[one.clone()], at(0)), (vec![], Some(30)));
+        assert_eq!(target.receive(&[one.clone()], at(30)).0, [(Transition::Opened, 1)]);
         one.muted = mute(Some(at(4000)));
-        assert_eq!(receiver.receive(&[one.clone()], at(2000)), (vec![], Some(2000)));
-        assert_eq!(receiver.receive(&[one.clone()], at(4000)).0, [(Transition::Reminder, 2)]);
+        assert_eq!(target.receive(&[one.clone()], at(2000)), (vec![], Some(2000)));
+        assert_eq!(target.receive(&[one.clone()], at(4000)).0, [(Transition::Reminder, 2)]);
         one.muted = mute(None);
-        assert_eq!(receiver.receive(&[one.clone()], at(9000)), (vec![], None));
+        assert_eq!(target.receive(&[one.clone()], at(9000)), (vec![], None));
         one.closed_at = Some(at(9001));
-        assert_eq!(receiver.receive(&[one], at(9999)), (vec![], None));
+        assert_eq!(target.receive(&[one], at(9999)), (vec![], None));
     }
 
     #[test]
     fn end_of_an_issue_is_told_only_where_its_beginning_was_or_failed() {
-        let (mut receiver, mut one) = (Receiver::default(), issue(IssueKind::Dead, "form", at(0)));
+        let (mut target, mut one) = (TestTarget::default(), issue(IssueKind::Dead, "form", at(0)));
         one.closed_at = Some(at(1));
 
-        assert_eq!(receiver.receive(&[one.clone()], at(5)), (vec![], None));
-        receiver.tried.insert(one.id);
-        assert_eq!(receiver.receive(&[one.clone()], at(5)).0, [(Transition::Closed, 1)]);
-        assert_eq!(receiver.receive(&[one], at(6)), (vec![], None));
+        assert_eq!(target.receive(&[one.clone()], at(5)), (vec![], None));
+        target.tried.insert(one.id);
+        assert_eq!(target.receive(&[one.clone()], at(5)).0, [(Transition::Closed, 1)]);
+        assert_eq!(target.receive(&[one], at(6)), (vec![], None));
     }
 
     #[test]
@@ -254,12 +254,12 @@ mod tests {
 
     #[test]
     fn clock_that_was_set_back_delays_nothing_for_longer_than_its_wait() {
-        let (mut receiver, mut one) = (Receiver::default(), issue(IssueKind::Dead, "form", at(0)));
-        receiver.receive(&[one.clone()], at(99_999));
+        let (mut target, mut one) = (TestTarget::default(), issue(IssueKind::Dead, "form", at(0)));
+        target.receive(&[one.clone()], at(99_999));
 
-        assert_eq!(receiver.receive(&[one.clone()], at(0)), (vec![], Some(24 * 60)));
-        assert_eq!(receiver.receive(&[one.clone()], at(24 * 60)).0, [(Transition::Reminder, 2)]);
+        assert_eq!(target.receive(&[one.clone()], at(0)), (vec![], Some(24 * 60)));
+        assert_eq!(target.receive(&[one.clone()], at(24 * 60)).0, [(Transition::Reminder, 2)]);
         one.closed_at = Some(at(99_999));
-        assert_eq!(receiver.receive(&[one], at(24 * 60)).0, [(Transition::Closed, 3)]);
+        assert_eq!(target.receive(&[one], at(24 * 60)).0, [(Transition::Closed, 3)]);
     }
 }

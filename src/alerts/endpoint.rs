@@ -36,14 +36,14 @@ pub(super) struct Endpoint {
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct AlertAnswer {
     pub status: u16,
     /// Its first words.
     pub text: String,
     pub(super) retry_after: Option<Duration>,
 }
 
-impl Answer {
+impl AlertAnswer {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -76,15 +76,15 @@ impl Endpoint {
     }
 
     /// Posts JSON. An answer of any status is one; the error is the reason why there is none.
-    pub(super) async fn post(&self, body: String) -> Result<Answer, String> {
+    pub(super) async fn post(&self, body: String) -> Result<AlertAnswer, String> {
         self.call(Method::POST, Some(body)).await
     }
 
-    pub(super) async fn ping(&self) -> Result<Answer, String> {
+    pub(super) async fn ping(&self) -> Result<AlertAnswer, String> {
         self.call(Method::GET, None).await
     }
 
-    async fn call(&self, method: Method, body: Option<String>) -> Result<Answer, String> {
+    async fn call(&self, method: Method, body: Option<String>) -> Result<AlertAnswer, String> {
         let call = async {
             self.permitted().await?;
             let mut request =
@@ -185,7 +185,7 @@ impl Resolve for CheckedAddresses {
     }
 }
 
-async fn read(mut response: Response) -> Answer {
+async fn read(mut response: Response) -> AlertAnswer {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -202,7 +202,7 @@ async fn read(mut response: Response) -> Answer {
     let text = String::from_utf8_lossy(&bytes);
     let shown = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let shown = shown.chars().filter(|it| !it.is_control()).take(ANSWER_CHARS_MAX).collect();
-    Answer { status, text: shown, retry_after: retry_after.map(Duration::from_secs) }
+    AlertAnswer { status, text: shown, retry_after: retry_after.map(Duration::from_secs) }
 }
 
 #[cfg(test)]
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn refusal_is_final_unless_it_asks_to_wait() {
-        let answer = |status| Answer { status, text: String::new(), retry_after: None };
+        let answer = |status| AlertAnswer { status, text: String::new(), retry_after: None };
         for (status, success, is_final) in [
             (200, true, false),
             (204, true, false),

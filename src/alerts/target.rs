@@ -5,11 +5,11 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::address::Address;
-use super::endpoint::Answer;
+use super::endpoint::AlertAnswer;
 use super::message::Message;
 use super::settings::{Format, Rules, TargetSettings};
 
-pub(super) struct Target {
+pub(super) struct ConfiguredTarget {
     pub(super) name: String,
     pub(super) format: Format,
     pub(super) rules: Rules,
@@ -25,14 +25,14 @@ pub(super) struct Target {
 pub struct TestResult {
     pub name: String,
     /// The error is the reason why there is no answer.
-    pub answer: Result<Answer, String>,
+    pub answer: Result<AlertAnswer, String>,
 }
 
-impl Target {
-    pub(super) fn new(settings: TargetSettings, public_url: Option<String>) -> Target {
+impl ConfiguredTarget {
+    pub(super) fn new(settings: TargetSettings, public_url: Option<String>) -> ConfiguredTarget {
         let TargetSettings { name, url, format, headers, rules } = settings;
         let address = Address::new(&url, &headers);
-        Target { name, format, rules, public_url, address, test: Mutex::default() }
+        ConfiguredTarget { name, format, rules, public_url, address, test: Mutex::default() }
     }
 
     /// Sends a message that says it is a test.
@@ -44,7 +44,7 @@ impl Target {
         TestResult { name: self.name.clone(), answer }
     }
 
-    async fn send_test(&self, now: Timestamp) -> Result<Answer, String> {
+    async fn send_test(&self, now: Timestamp) -> Result<AlertAnswer, String> {
         let endpoint = self.address.current();
         let endpoint = endpoint.as_ref().as_ref().map_err(Clone::clone)?;
         let (id, url) = (format!("test-{}", Uuid::new_v4()), self.public_url.as_deref());

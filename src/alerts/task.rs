@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::due::{self, DueMessage, Past, Transition};
-use super::endpoint::Answer;
+use super::endpoint::AlertAnswer;
 use super::failures::Failures;
 use super::hourly::{self, Next};
 use super::message::Message;
-use super::target::Target;
+use super::target::ConfiguredTarget;
 use crate::clock;
 use crate::issues::Board;
 use crate::store::{AlertRecord, AlertTarget, Issue, IssueId, IssueKind, Store, ToldIssue};
@@ -39,7 +39,7 @@ const STOP_WAIT: Duration = Duration::from_secs(2);
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(25);
 
 pub struct AlertTask {
-    target: Arc<Target>,
+    target: Arc<ConfiguredTarget>,
     board: Arc<Board>,
     store: Arc<dyn Store>,
     counts: AlertCounts,
@@ -61,7 +61,7 @@ impl fmt::Debug for AlertTask {
 
 impl AlertTask {
     pub(super) fn new(
-        target: Arc<Target>,
+        target: Arc<ConfiguredTarget>,
         board: Arc<Board>,
         store: Arc<dyn Store>,
         counts: AlertCounts,
@@ -89,8 +89,8 @@ impl AlertTask {
         loop {
             self.use_store().await;
             let wait = match self.next(clock::now()) {
-                Step::Wait(wait) => wait,
-                Step::Send(due, message) => {
+                AlertStep::Wait(wait) => wait,
+                AlertStep::Send(due, message) => {
                     if self.send(&due, &message, shutdown.as_mut()).await {
                         break;
                     }
@@ -155,13 +155,13 @@ impl AlertTask {
     }
 
     /// Returns what to do next.
-    fn next(&mut self, now: Timestamp) -> Step {
+    fn next(&mut self, now: Timestamp) -> AlertStep {
         let look = if self.store_retry_at.is_some() { STORE_RETRY } else { LOOK_EVERY };
         if let Some(wait) = self.failures.wait() {
-            return Step::Wait(wait.min(look));
+            return AlertStep::Wait(wait.min(look));
         }
         if self.target.address.current().is_err() {
-            return Step::Wait(look);
+            return AlertStep::Wait(look);
         }
         let issues = self.board.current();
         self.forget(&issues, now);
@@ -175,8 +175,8 @@ impl AlertTask {
         });
         let url = self.target.public_url.as_deref();
         let due = match hourly::next(due.messages, &self.record, now) {
-            Next::Nothing => return Step::Wait(until(due.next_at, now).min(look)),
-            Next::At(at) => return Step::Wait(until(Some(at), now).min(look)),
+            Next::Nothing => return AlertStep::Wait(until(due.next_at, now).min(look)),
+            Next::At(at) => return AlertStep::Wait(until(Some(at), now).min(look)),
             Next::One(one) => vec![*one],
             Next::SummedUp(all) => all,
         };
@@ -184,7 +184,7 @@ impl AlertTask {
             [one] => Message::of(one, url, now),
             all => Message::summary(all, url, now),
         };
-        Step::Send(due, Box::new(message))
+        AlertStep::Send(due, Box::new(message))
     }
 
     fn forget(&mut self, issues: &[Issue], now: Timestamp) {
@@ -221,7 +221,7 @@ impl AlertTask {
     }
 
     /// Notes the result of a message.
-    fn note(&mut self, due: &[DueMessage], answer: Result<Answer, String>) {
+    fn note(&mut self, due: &[DueMessage], answer: Result<AlertAnswer, String>) {
         let name = &self.target.name;
         let (reason, is_final, retry_after) = match answer {
             Ok(answer) if answer.is_success() => return self.sent(due),
@@ -264,12 +264,12 @@ impl AlertTask {
     }
 }
 
-enum Step {
+enum AlertStep {
     Wait(Duration),
     Send(Vec<DueMessage>, Box<Message>),
 }
 
-fn new_record(target: &Target, now: Timestamp) -> AlertTarget {
+fn new_record(target: &ConfiguredTarget, now: Timestamp) -> AlertTarget {
     AlertTarget {
         name: target.name.clone(),
         scope: target.rules.scope(),

@@ -11,7 +11,7 @@ use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
 use crate::admin::params::JsonBody;
 use crate::admin::state::AdminState;
-use crate::alerts::{Answer, TestResult};
+use crate::alerts::{AlertAnswer, TestResult};
 use crate::clock;
 use crate::store::AuditAction;
 
@@ -44,7 +44,7 @@ struct AlertTest {
 
 impl From<TestResult> for AlertTest {
     fn from(TestResult { name, answer }: TestResult) -> AlertTest {
-        let accepted = answer.as_ref().is_ok_and(Answer::is_success);
+        let accepted = answer.as_ref().is_ok_and(AlertAnswer::is_success);
         let status = answer.as_ref().ok().map(|answer| answer.status);
         let (answer, reason) = match answer {
             Ok(answer) => (Some(answer.text), None),
