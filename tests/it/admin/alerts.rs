@@ -1,10 +1,10 @@
 //! Messages about issues, on the program with stand-ins for Slack and for worse.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use wiremock::matchers::{body_partial_json, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -36,7 +36,7 @@ async fn until_messages(slack: &MockServer, count: usize) -> Vec<Value> {
 
 impl Scene {
     /// Starts the relay again, with the same store.
-    async fn restarted_with(self, config: &str, variables: &[(&str, &str)]) -> Scene {
+    fn restarted_with(self, config: &str, variables: &[(&str, &str)]) -> Scene {
         let Scene { folder, savio, relay } = self;
         relay.stop();
         std::fs::write(folder.path().join("relay.toml"), config).unwrap();
@@ -77,7 +77,7 @@ async fn issue_is_told_once_when_it_opens_and_once_when_it_closes() {
     scene.post(&format!("/api/v1/events/{held}/release"), json!({ "arrived": true })).await;
     open(&scene, "held", 0).await;
 
-    let scene = scene.restarted_with(OPS, &[("SLACK", &url)]).await;
+    let scene = scene.restarted_with(OPS, &[("SLACK", &url)]);
     open(&scene, "dead", 1).await;
     scene.savio.reset().await;
     let created = ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }));
@@ -104,7 +104,7 @@ async fn issues_of_before_are_one_message() {
     open(&scene, "held", 1).await;
 
     let config = OPS.to_owned() + "format = \"json\"\n";
-    let scene = scene.restarted_with(&config, &[("SLACK", &slack.uri())]).await;
+    let scene = scene.restarted_with(&config, &[("SLACK", &slack.uri())]);
 
     let told = until_messages(&slack, 1).await.remove(0);
     assert_eq!(told["text"], "2 issues opened: 1 dead, 1 held.");
@@ -116,11 +116,10 @@ async fn issues_of_before_are_one_message() {
     assert!(metrics.lines().any(|it| it == line), "{metrics}");
 }
 
-#[tokio::test]
-async fn test_of_alerts_shows_what_each_answered() {
-    let slack = MockServer::start().await;
+/// Starts a relay whose alerts cannot be sent: three, and `ops`, which this server refuses.
+async fn with_unusable(slack: &MockServer) -> Scene {
     let refused = ResponseTemplate::new(404).set_body_string("no_service\n");
-    Mock::given(method("POST")).respond_with(refused).mount(&slack).await;
+    Mock::given(method("POST")).respond_with(refused).mount(slack).await;
     let config = OPS.to_owned()
         + "[[alerts]]\nname = \"gone\"\nurl = \"env:GONE\"\n\
            [[alerts]]\nname = \"unset\"\nurl = \"env:UNSET\"\n\
@@ -130,27 +129,31 @@ async fn test_of_alerts_shows_what_each_answered() {
     let link_local = "http://169.254.169.254/hunter2";
     let variables = [("SLACK", slack.uri()), ("GONE", gone), ("LINK_LOCAL", link_local.to_owned())];
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let scene = Scene::configured(&config, &variables).await;
+    Scene::configured(&config, &variables).await
+}
+
+#[tokio::test]
+async fn test_of_alerts_shows_what_each_answered() {
+    let slack = MockServer::start().await;
+    let scene = with_unusable(&slack).await;
     let warning = "alerts unset: nothing is sent: the environment variable UNSET is not set";
     assert!(scene.relay.startup_output.contains(warning), "{}", scene.relay.startup_output);
 
     let tested = scene.post("/api/v1/alerts/test", json!({})).await;
 
-    let result = |name, status: Option<u16>, answer: Option<&str>, reason: Option<&str>| json!({ "name": name, "accepted": false, "status": status, "answer": answer, "reason": reason });
-    assert_eq!(
-        tested["alerts"],
-        json!([
-            result("ops", Some(404), Some("no_service"), None),
-            result("gone", None, None, Some("connection refused")),
-            result("unset", None, None, Some("the environment variable UNSET is not set")),
-            result(
-                "link-local",
-                None,
-                None,
-                Some("169.254.169.254 is a link-local address, to which nothing is sent")
-            ),
-        ])
-    );
+    let link_local = "169.254.169.254 is a link-local address, to which nothing is sent";
+    let expected = [
+        ("ops", Some(404), Some("no_service"), None),
+        ("gone", None, None, Some("connection refused")),
+        ("unset", None, None, Some("the environment variable UNSET is not set")),
+        ("link-local", None, None, Some(link_local)),
+    ];
+    let expected = expected.map(|(name, status, answer, reason)| {
+        json!({
+            "name": name, "accepted": false, "status": status, "answer": answer, "reason": reason,
+        })
+    });
+    assert_eq!(tested["alerts"], json!(expected));
     let sent = messages(&slack).await.remove(0);
     let text =
         "This is a test of the alerts ops. Nothing is wrong.\nhttps://relay.example.com/issues";
@@ -158,7 +161,12 @@ async fn test_of_alerts_shows_what_each_answered() {
     let one = scene.post("/api/v1/alerts/test", json!({ "name": "gone" })).await;
     assert_eq!(one["alerts"].as_array().unwrap().len(), 1);
     assert!(!scene.relay.log().contains("hunter2"));
+}
 
+#[tokio::test]
+async fn command_tests_alerts_through_the_running_relay() {
+    let slack = MockServer::start().await;
+    let scene = with_unusable(&slack).await;
     let run = |arguments: &[&str]| {
         let address = scene.relay.admin_url.trim_start_matches("http://");
         let mut command = program(scene.folder.path());
@@ -167,16 +175,19 @@ async fn test_of_alerts_shows_what_each_answered() {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
+
     let (code, printed, error) = run(&["gone"]);
     assert_eq!((code, printed.as_str()), (Some(3), "gone: failed: connection refused\n"));
     assert_eq!(error, "savio-relay: 1 of 1 tests were not accepted\n");
     let (_, printed, _) = run(&[]);
     assert!(printed.starts_with("ops: refused (404): no_service\n"), "{printed}");
-    let (code, _, error) = run(&["nobody"]);
-    assert_eq!(
-        (code, error.as_str()),
-        (Some(1), "savio-relay: there are no alerts with the name nobody\n")
-    );
+    let unknown = run(&["nobody"]);
+    assert_eq!(unknown.0, Some(1));
+    assert_eq!(unknown.2, "savio-relay: there are no alerts with the name nobody\n");
+    slack.reset().await;
+    let accepted = ResponseTemplate::new(200).set_body_string("ok");
+    Mock::given(method("POST")).respond_with(accepted).mount(&slack).await;
+    assert_eq!(run(&["ops"]), (Some(0), "ops: accepted (200): ok\n".to_owned(), String::new()));
 }
 
 #[tokio::test]
@@ -228,47 +239,69 @@ async fn deliver(scene: &Scene, count: usize) -> (Duration, Duration) {
     (accepted, began.elapsed())
 }
 
+/// Targets that do not work, each in its own way.
+struct BrokenTargets {
+    urls: [(&'static str, String); 4],
+    _servers: [MockServer; 2],
+    hanging: JoinHandle<()>,
+}
+
+impl BrokenTargets {
+    async fn start() -> BrokenTargets {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hangs = format!("http://{}/", listener.local_addr().unwrap());
+        let hanging = tokio::spawn(async move {
+            let mut connections = Vec::new();
+            loop {
+                connections.push(listener.accept().await.unwrap());
+            }
+        });
+        let (failing, slow) = (MockServer::start().await, MockServer::start().await);
+        Mock::given(method("POST")).respond_with(ResponseTemplate::new(500)).mount(&failing).await;
+        let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(8));
+        Mock::given(method("POST")).respond_with(late).mount(&slow).await;
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let gone = format!("http://{free}/");
+        let urls =
+            [("hangs", hangs), ("fails", failing.uri()), ("slow", slow.uri()), ("gone", gone)];
+        BrokenTargets { urls, _servers: [failing, slow], hanging }
+    }
+
+    async fn relay(&self) -> Scene {
+        let table = |(name, _): &(&str, String)| {
+            format!("[[alerts]]\nname = \"{name}\"\nurl = \"env:{name}\"")
+        };
+        let config = self.urls.each_ref().map(table).join("\n");
+        with_causes(&config, &self.urls.each_ref().map(|(name, url)| (*name, url.as_str()))).await
+    }
+}
+
+impl Drop for BrokenTargets {
+    fn drop(&mut self) {
+        self.hanging.abort();
+    }
+}
+
+/// Returns whether a message to these alerts failed.
+async fn has_failed(scene: &Scene, name: &str) -> bool {
+    let metrics = scene.call("GET", "/metrics", None).await;
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let line = format!(r#"savio_relay_alerts_total{{alerts="{name}",result="failed"}} "#);
+    metrics.lines().any(|it| it.strip_prefix(&line).is_some_and(|count| count != "0"))
+}
+
 #[tokio::test]
 async fn target_that_does_not_work_delays_nothing_and_keeps_nothing() {
-    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hangs = format!("http://{}/", hanging.local_addr().unwrap());
-    let connections = tokio::spawn(async move {
-        let mut connections = Vec::new();
-        loop {
-            connections.push(hanging.accept().await.unwrap());
-        }
-    });
-    let (failing, slow) = (MockServer::start().await, MockServer::start().await);
-    Mock::given(method("POST")).respond_with(ResponseTemplate::new(500)).mount(&failing).await;
-    let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(8));
-    Mock::given(method("POST")).respond_with(late).mount(&slow).await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let targets = [
-        ("hangs", hangs),
-        ("fails", failing.uri()),
-        ("slow", slow.uri()),
-        ("gone", format!("http://{free}/")),
-    ];
-    let config: String = targets
-        .iter()
-        .map(|(name, _)| format!("[[alerts]]\nname = \"{name}\"\nurl = \"env:{name}\"\n"))
-        .collect();
-    let variables = targets.each_ref().map(|(name, url)| (*name, url.as_str()));
-    let (without, with) = (with_causes("", &[]).await, with_causes(&config, &variables).await);
+    let targets = BrokenTargets::start().await;
+    let (without, with) = (with_causes("", &[]).await, targets.relay().await);
     for scene in [&without, &with] {
         for cause in CAUSES {
             scene.webhook(&json!({ "text": cause })).await;
         }
         open(scene, "dead", CAUSES.len()).await;
     }
-    let failed = async |name: &str| {
-        let metrics = with.call("GET", "/metrics", None).await;
-        let metrics = String::from_utf8(metrics.body).unwrap();
-        let line = format!(r#"savio_relay_alerts_total{{alerts="{name}",result="failed"}} "#);
-        metrics.lines().any(|it| it.strip_prefix(&line).is_some_and(|count| count != "0"))
-    };
     for name in ["hangs", "fails", "gone"] {
-        until_async(async || failed(name).await).await;
+        until_async(async || has_failed(&with, name).await).await;
     }
 
     // Both in turn, since the machine is not always as fast.
@@ -288,10 +321,8 @@ async fn target_that_does_not_work_delays_nothing_and_keeps_nothing() {
     assert!(intake < 1.5 && delivery < 1.5, "intake {intake}, delivery {delivery}");
     let grown = memory[9].saturating_sub(memory[2]);
     assert!(grown < 8 * 1024, "{memory:?} KiB");
-    connections.abort();
     // A stop does not wait for the target that hangs.
     let began = Instant::now();
     with.relay.stop();
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    assert!(Path::new(&with.folder.path().join("relay.db")).exists());
 }

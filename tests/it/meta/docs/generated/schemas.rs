@@ -125,7 +125,14 @@ pub(super) fn configuration() -> String {
         let resolved = Value::Object(schema.resolve(section));
         let meaning = plain(resolved["description"].as_str().unwrap());
         let Some(keys) = resolved["properties"].as_object() else {
-            writeln!(out, "\n### \\[{name}.NAME\\]\n\n{meaning}").unwrap();
+            let table = &resolved["items"];
+            if let Some(keys) = table["properties"].as_object() {
+                let rows = schema.rows(keys, &required(table));
+                let rows = rows.trim_end();
+                writeln!(out, "\n### \\[\\[{name}\\]\\]\n\n{meaning}\n\n{rows}").unwrap();
+            } else {
+                writeln!(out, "\n### \\[{name}.NAME\\]\n\n{meaning}").unwrap();
+            }
             continue;
         };
         writeln!(out, "\n### \\[{name}\\]\n\n{meaning}\n\n{}", schema.rows(keys, &[]).trim_end())
