@@ -135,8 +135,8 @@ pub(super) fn configuration() -> String {
             }
             continue;
         };
-        writeln!(out, "\n### \\[{name}\\]\n\n{meaning}\n\n{}", schema.rows(keys, &[]).trim_end())
-            .unwrap();
+        let rows = schema.rows(keys, &required(&resolved));
+        writeln!(out, "\n### \\[{name}\\]\n\n{meaning}\n\n{}", rows.trim_end()).unwrap();
         for (key, table) in keys.iter().filter(|(_, it)| it["properties"].is_object()) {
             let rows = schema.rows(table["properties"].as_object().unwrap(), &required(table));
             let meaning = plain(table["description"].as_str().unwrap());
