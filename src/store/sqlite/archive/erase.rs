@@ -32,18 +32,6 @@ pub(super) fn erase(
     transaction: &Transaction<'_>,
     request: &ErasureRequest,
 ) -> Result<Vec<(EventId, ErasureOutcome)>, SqliteError> {
-    // For this commit, the pages that it frees are overwritten too; at other times what is deleted
-    // is overwritten only where a page is written anyway.
-    transaction.pragma_update(None, "secure_delete", "ON")?;
-    let erased = erase_some(transaction, request);
-    transaction.pragma_update(None, "secure_delete", "FAST")?;
-    erased
-}
-
-fn erase_some(
-    transaction: &Transaction<'_>,
-    request: &ErasureRequest,
-) -> Result<Vec<(EventId, ErasureOutcome)>, SqliteError> {
     let (mut outcomes, mut erased, mut bytes) = (Vec::new(), Vec::new(), 0);
     for id in request.ids.iter().take(EVENTS_MAX) {
         if bytes > BYTES_MAX {

@@ -31,8 +31,9 @@ const PAGE_BYTES: u64 = 4096;
 // last commits, which were answered 202.
 // `fullfsync`: macOS needs it for the same promise, elsewhere it does nothing.
 // `foreign_keys`: what belongs to an event is deleted with it, by ON DELETE CASCADE.
-// `secure_delete`: what is deleted is overwritten where its page is written anyway, so that an erasure
-// has no older copies to look for. It costs no writes.
+// `secure_delete`: what is deleted is overwritten, with the pages that become free, so that an erasure has
+// no older copies to look for: SQLite does not clear all of a page that it uses again. Retention, which
+// frees most pages, leaves that out.
 // `temp_store`: sorting does not write to a disk that may be full.
 // `mmap_size`: no memory map. If the disk fails, that would end the process instead of the call.
 // `cache_size`: 16 MiB at most, for the writer's connection alone.
@@ -43,7 +44,7 @@ const PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
     PRAGMA foreign_keys = ON;
-    PRAGMA secure_delete = FAST;
+    PRAGMA secure_delete = ON;
     PRAGMA temp_store = MEMORY;
     PRAGMA mmap_size = 0;
     PRAGMA cache_size = -16384;

@@ -23,7 +23,11 @@ pub(super) fn purge(
     transaction: &Transaction<'_>,
     before: Timestamp,
 ) -> Result<Purged, SqliteError> {
-    let (events, is_all) = purge_events(transaction, before)?;
+    // What is purged cannot be erased later. Overwriting its pages would write as much as storing it did.
+    transaction.pragma_update(None, "secure_delete", "FAST")?;
+    let purged = purge_events(transaction, before);
+    transaction.pragma_update(None, "secure_delete", "ON")?;
+    let (events, is_all) = purged?;
     purge_replays(transaction, before)?;
     let given_back_all = free_pages::give_back(transaction, PAGES_KEPT)?;
     Ok(Purged { events, has_more: !is_all || !given_back_all })
