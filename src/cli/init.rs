@@ -73,8 +73,11 @@ fn new_files(config: &Config, chosen: &[&MappingFile]) -> Vec<NewFile> {
 /// uncommented.
 fn configuration() -> String {
     let example = include_str!("../../relay.example.toml");
-    // A section with a dot in its name is an example of one that exists only if somebody wants it.
-    let is_section = |line: &str| line.starts_with("#[") && !line.contains('.');
+    // A section with a dot in its name is an example of one that exists only if somebody wants it, and so is
+    // one that means nothing without its keys.
+    let is_example =
+        |line: &str| line.contains('.') || line.starts_with("#[[") || line == "#[heartbeat]";
+    let is_section = |line: &str| line.starts_with("#[") && !is_example(line);
     let line = |line: &str| {
         let line = if is_section(line) { line.trim_start_matches('#') } else { line };
         line.to_owned() + "\n"
