@@ -180,7 +180,9 @@ async fn full_disk_refuses_webhooks_and_loses_no_accepted_one() {
     until(|| relay.logged("issue opened: The store's disk has") > 0).await;
 
     disk.fill();
-    assert!(!sender.accepted(&relay).await);
+    // The free space that was read a moment before counts for a second.
+    let refused = async { while sender.accepted(&relay).await {} };
+    tokio::time::timeout(Duration::from_secs(30), refused).await.expect("the disk is full");
     savio_answers(&savio, 201).await;
     assert!(!sender.accepted(&relay).await);
     disk.free();
