@@ -54,7 +54,10 @@ fn upserted(contact: Option<&str>, company: Option<&str>) -> Option<String> {
     let contact = contact.map(|name| format!("contact {name}"));
     let company = company.map(|name| format!("company {name}"));
     let records: Vec<String> = contact.into_iter().chain(company).collect();
-    (!records.is_empty()).then(|| shortened(&format!("creates or updates {}", records.join(", "))))
+    if records.is_empty() {
+        return None;
+    }
+    first_line(&format!("creates or updates {}", records.join(", ")))
 }
 
 /// Returns the first line of a text that has any.
@@ -62,19 +65,19 @@ fn line(body: &Map<String, Value>, key: &str) -> Option<String> {
     body.get(key)?.as_str().and_then(first_line)
 }
 
-fn first_line(text: &str) -> Option<String> {
-    text.split(is_line_end).map(shortened).find(|line| !line.is_empty())
-}
-
 fn is_line_end(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Returns the text without control characters, each white space as one space, and its end replaced
-/// by an ellipsis if it is too long.
-fn shortened(text: &str) -> String {
+/// Returns the first line that says something, without control characters, each white space as one space,
+/// and its end replaced by an ellipsis if it is too long.
+// No more of the text is read than is shown: it may be megabytes.
+fn first_line(text: &str) -> Option<String> {
     let (mut shown, mut chars, mut has_gap) = (String::new(), 0, false);
     for c in text.chars() {
+        if is_line_end(c) && !shown.is_empty() {
+            break;
+        }
         // White space first: a tab is a control character too.
         if c.is_whitespace() {
             has_gap = !shown.is_empty();
@@ -84,7 +87,8 @@ fn shortened(text: &str) -> String {
                 if chars == CHARS_MAX {
                     shown.pop();
                 }
-                return shown + "…";
+                shown.push('…');
+                break;
             }
             if std::mem::take(&mut has_gap) {
                 shown.push(' ');
@@ -93,7 +97,7 @@ fn shortened(text: &str) -> String {
             chars += added;
         }
     }
-    shown
+    (!shown.is_empty()).then_some(shown)
 }
 
 #[cfg(test)]

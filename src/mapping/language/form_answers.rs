@@ -1,15 +1,20 @@
 //! Answers of one form, as templates see them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use icu_normalizer::ComposingNormalizerBorrowed;
+use memchr::memmem;
 use minijinja::Value as Shared;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
 use super::taken::{NodePlace, StandIns, TakenNodes};
 use super::value::{Scalar, joined};
+
+/// Length of the beginning by which an answer is found in a text.
+const SOUGHT_BYTES_MAX: usize = 256;
 
 /// Answers of one form: printed as a paragraph for each question and its answer, looked up by
 /// question or key, iterable.
@@ -82,14 +87,16 @@ impl FormAnswers {
         if !self.answers.iter().any(|answer| answer.question.text.trim() == first.trim()) {
             return None;
         }
-        let mut said: Option<String> = None;
-        for (_, answer, _) in self.texts().filter(|(_, answer, _)| text.contains(answer)) {
-            let longest = said.as_ref().map_or(0, |it| it.chars().count());
-            if answer.chars().count() > longest {
-                said = Some(answer);
-            }
-        }
-        said
+        let answers = self.texts().map(|(_, answer, _)| answer);
+        let mut answers: Vec<String> = answers.filter(|answer| !answer.is_empty()).collect();
+        // Mostly the text has them all, and the first search is the last. The order of those of one length
+        // stays.
+        answers.sort_by_key(|answer| Reverse(answer.len()));
+        answers.into_iter().find(|answer| {
+            // A search costs by the length of what it looks for.
+            let beginning = &answer.as_bytes()[..answer.len().min(SOUGHT_BYTES_MAX)];
+            memmem::find(text.as_bytes(), beginning).is_some()
+        })
     }
 
     fn record(&self, answer: &QuestionAnswer) {
