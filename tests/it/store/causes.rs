@@ -59,6 +59,44 @@ async fn events_that_died_alike_have_one_cause() {
 }
 
 #[tokio::test]
+async fn each_message_of_savio_is_a_cause_for_lists_and_issues() {
+    let place = TestStore::new();
+    let store = &*place.open();
+    let messages = [
+        r#"{"person_email": ["Enter a valid email address."]}"#,
+        r#"{"person_email": ["This field may not be blank."]}"#,
+        r#"{"problem": ["This field may not be blank."]}"#,
+        r#"{"problem": ["Ensure this field has no more than 5000 characters."]}"#,
+        r#"{"feedback_type": ["\"TRIAL\" is not a valid choice."]}"#,
+        r#"{"company": ["Invalid pk \"17\" - object does not exist."]}"#,
+        r#"{"detail": "Your plan has no feature requests."}"#,
+        r#"["The account is closed."]"#,
+    ];
+    for (second, message) in (0..).zip(messages) {
+        dead(store, second, &format!("Savio returned 400: {message}")).await;
+    }
+    // Only what they quote and their numbers differ from the two before.
+    dead(store, 8, r#"Savio returned 400: {"feedback_type": ["\"IDEA\" is not a valid choice."]}"#)
+        .await;
+    dead(
+        store,
+        9,
+        r#"Savio returned 400: {"company": ["Invalid pk \"4\" - object does not exist."]}"#,
+    )
+    .await;
+
+    let groups = groups(store).await.groups;
+    let mut events: Vec<u64> = groups.iter().map(|group| group.events).collect();
+    events.sort_unstable();
+    assert_eq!(events, [1, 1, 1, 1, 1, 1, 2, 2]);
+    let causes = store.dead_causes().await.unwrap().unwrap();
+    assert_eq!(causes.len(), messages.len());
+    let has = |text: &str| causes.iter().any(|cause| cause.reason.contains(text));
+    assert!(has("person_email: Enter a valid email address."), "{causes:?}");
+    assert!(!has("TRIAL") && !has("IDEA") && !has("17"), "{causes:?}");
+}
+
+#[tokio::test]
 async fn cause_lasts_until_the_replayed_event_settles() {
     let place = TestStore::new();
     let store = &*place.open();
