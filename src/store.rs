@@ -43,6 +43,7 @@ pub use arrival::{AnswerSent, Arrival, MatchedSecret, Verified};
 pub use audit::{
     Actor, AuditAction, AuditEntry, AuditFilter, AuditNames, AuditPage, AuditVia, NewAuditEntry,
 };
+pub use cause::normalised as without_values;
 pub use copy::{CopyOutcome, CopyRequest};
 pub use dead_cause::{DeadCause, DeadDay, DeadGroup, DeadGroups};
 pub use email_address::{EmailAddress, InvalidEmailAddress};
@@ -80,7 +81,8 @@ pub use rejection::{
     REJECTIONS_OF_SOURCE_MAX, RejectionBatch, RejectionFilter, RejectionPage, RejectionRecord,
 };
 pub use replay::{
-    HoldDecision, ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,
+    HoldDecision, InvalidReplayCursor, ListedReplay, ReleaseOutcome, ReleaseRequest, ReplayCursor,
+    ReplayId, ReplayPage, ReplayProgress, ReplayRequest, ReplayResults,
 };
 pub use session::{LoginMethod, SessionDigest, StoredSession};
 pub use sqlite::Sqlite;

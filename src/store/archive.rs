@@ -16,7 +16,10 @@ use super::headline::Headline;
 use super::mapping_version::{FoundVersion, MappingHistory, MappingVersion, VersionCursor};
 use super::planned_request::{PlannedRequest, RequestState};
 use super::queue::Attempt;
-use super::replay::{ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest};
+use super::replay::{
+    ReleaseOutcome, ReleaseRequest, ReplayCursor, ReplayId, ReplayPage, ReplayProgress,
+    ReplayRequest,
+};
 use super::stopped_at::StoppedAt;
 use crate::event::{DigestPrefix, Event, EventId, IdPrefix, SourceName, State};
 
@@ -112,6 +115,14 @@ pub trait Archive: Send + Sync {
     ) -> Result<(), StoreError>;
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
+
+    /// Lists the replays: those that run, then those that have ended, the newest first. A page holds at most
+    /// 500. One that ends between two pages may be on both.
+    async fn replays(
+        &self,
+        limit: usize,
+        after: Option<ReplayCursor>,
+    ) -> Result<ReplayPage, StoreError>;
 
     /// Returns the space on the disk of the store, read within the last second.
     fn disk_space(&self) -> Result<DiskSpace, StoreError>;

@@ -73,6 +73,86 @@ pub struct ReplayProgress {
     pub canceled_at: Option<Timestamp>,
     /// Whether `step_replay` has more to do.
     pub has_more: bool,
+    /// What became of the replayed events; none if an earlier program has queued some of them.
+    pub results: Option<ReplayResults>,
+}
+
+/// Numbers of events of a replay by what became of them. With those that a cancellation restored, their sum is
+/// the number of replayed events.
+// An event counts for the replay that queued it last, until it settles: what a later replay makes of it is
+// counted there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplayResults {
+    pub delivered: u64,
+    pub dead: u64,
+    pub ignored: u64,
+    /// Those that wait for a person's decision.
+    pub held: u64,
+    /// Those that are still to be delivered.
+    pub queued: u64,
+}
+
+impl ReplayProgress {
+    /// Returns whether there is still anything to find, to restore or to deliver.
+    pub fn is_running(&self) -> bool {
+        self.has_more || self.waiting > 0 || self.results.is_some_and(|results| results.queued > 0)
+    }
+}
+
+/// A replay in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedReplay {
+    pub progress: ReplayProgress,
+    /// Who started it, and which events it selects, as the audit says it; none for an earlier program's.
+    pub by: Option<String>,
+    pub which: Option<String>,
+}
+
+/// A page of replays: those that run, then those that have ended, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayPage {
+    pub replays: Vec<ListedReplay>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<ReplayCursor>,
+}
+
+/// A position in the list of replays. Its text is the `next` of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayCursor {
+    /// Whether it is among those that run.
+    pub is_running: bool,
+    pub number: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the `next` of a page")]
+pub struct InvalidReplayCursor;
+
+impl fmt::Display for ReplayCursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", u8::from(!self.is_running), self.number)
+    }
+}
+
+impl FromStr for ReplayCursor {
+    type Err = InvalidReplayCursor;
+
+    fn from_str(text: &str) -> Result<ReplayCursor, InvalidReplayCursor> {
+        let (part, number) = text.split_once('-').ok_or(InvalidReplayCursor)?;
+        let is_running = match part {
+            "0" => true,
+            "1" => false,
+            _ => return Err(InvalidReplayCursor),
+        };
+        let number = number.parse().ok().filter(|it| *it >= 0).ok_or(InvalidReplayCursor)?;
+        Ok(ReplayCursor { is_running, number })
+    }
+}
+
+impl Serialize for ReplayCursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A person's decision about a request that was sent and got no response.
@@ -103,4 +183,20 @@ pub enum ReleaseOutcome {
     /// Nothing was changed: the event is not held.
     NotHeld(State),
     NotFound,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursor_of_replays_survives_a_round_trip() {
+        for cursor in [(true, 7), (false, 0)] {
+            let cursor = ReplayCursor { is_running: cursor.0, number: cursor.1 };
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+        for bad in ["", "7", "0-", "2-7", "0-a", "0--7", "1-9223372036854775808"] {
+            assert_eq!(bad.parse::<ReplayCursor>(), Err(InvalidReplayCursor), "{bad}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod issues;
 mod list;
 mod mapping_versions;
 mod replay;
+mod replay_results;
 mod rejections;
 mod retention;
 mod sessions;

@@ -14,6 +14,7 @@ mod neighbours;
 mod release;
 pub(super) mod replay;
 mod replay_filter;
+pub(super) mod replay_list;
 mod scrub;
 mod search;
 pub(super) mod stats;
@@ -45,7 +46,8 @@ use crate::store::error::StoreError;
 use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::mapping_version::{FoundVersion, MappingHistory, VersionCursor};
 use crate::store::replay::{
-    ReleaseOutcome, ReleaseRequest, ReplayId, ReplayProgress, ReplayRequest,
+    ReleaseOutcome, ReleaseRequest, ReplayCursor, ReplayId, ReplayPage, ReplayProgress,
+    ReplayRequest,
 };
 
 #[async_trait]
@@ -200,7 +202,19 @@ impl Archive for Sqlite {
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
-        self.readers.read(Purpose::Lookup, move |connection| replay::progress(connection, id)).await
+        self.readers
+            .read(Purpose::Lookup, move |connection| replay_list::progress(connection, id))
+            .await
+    }
+
+    async fn replays(
+        &self,
+        limit: usize,
+        after: Option<ReplayCursor>,
+    ) -> Result<ReplayPage, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| replay_list::list(connection, limit, after))
+            .await
     }
 
     fn disk_space(&self) -> Result<DiskSpace, StoreError> {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::archive::replay;
+use super::archive::{replay, replay_list};
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::mapping_versions;
@@ -43,7 +43,9 @@ impl Maintenance for Sqlite {
             self.writer.write(move |transaction| replay::apply_step(transaction, &step)).await?;
             self.notify_work();
         }
-        self.readers.read(Purpose::Lookup, move |connection| replay::progress(connection, id)).await
+        self.readers
+            .read(Purpose::Lookup, move |connection| replay_list::progress(connection, id))
+            .await
     }
 
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {

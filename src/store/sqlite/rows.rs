@@ -9,3 +9,4 @@ pub(super) mod filled_blocks;
 pub(super) mod headlines;
 pub(super) mod interruptions;
 pub(super) mod previous_state;
+pub(super) mod replay_results;

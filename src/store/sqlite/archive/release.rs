@@ -11,6 +11,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::operations::audit;
 use crate::store::sqlite::rows::columns::{EnumColumn, EventIdColumn, TimeColumn};
+use crate::store::sqlite::rows::replay_results;
 
 pub(super) fn release(
     transaction: &Transaction<'_>,
@@ -44,6 +45,10 @@ pub(super) fn release(
         }
     };
     transaction.count_moved(&source, received_at, (State::Held, state));
+    replay_results::count(transaction, event, (Some(State::Held), state))?;
+    if state != State::Queued {
+        replay_results::end(transaction, event)?;
+    }
     let detail = match decision {
         HoldDecision::AlreadyArrived => "it arrived",
         HoldDecision::SendAgain => "to be sent again",

@@ -9,7 +9,7 @@ use super::slow_search::SLICE;
 use crate::event::State;
 use crate::store::audit::{Actor, AuditAction};
 use crate::store::filter::Cursor;
-use crate::store::replay::{ReplayId, ReplayProgress, ReplayRequest};
+use crate::store::replay::{ReplayId, ReplayRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::operations::audit;
@@ -167,7 +167,8 @@ fn queue(
             erased += 1;
         }
     }
-    let sql = "UPDATE replays SET matched = matched + ?2, replayed = ?3, waiting = waiting + ?4
+    let sql = "UPDATE replays SET matched = matched + ?2, replayed = ?3, waiting = waiting + ?4,
+                   followed = followed + ?4
                WHERE number = ?1";
     let changes = params![replay, events.len() - erased, replayed, replayed - before];
     transaction.prepare_cached(sql)?.execute(changes)?;
@@ -204,12 +205,13 @@ fn queue_event(
     // The wait counts from the start of the replay, not from now: if the clock is set back, all
     // events move by the same time and keep their intervals.
     let sql = "UPDATE events SET state = 'queued', reason = ?2, settled_at = NULL, due_at = ?3,
-                   queued_at = ?3, waits_since = ?4, tries = 0, replay = 1
+                   queued_at = ?3, waits_since = ?4, tries = 0, replay = 1,
+                   replay_of = (SELECT id FROM replays WHERE number = ?5)
                WHERE number = ?1
                RETURNING source, received_at";
     let reason = format!("replayed by a person; it was {state}");
     let mut update = transaction.prepare_cached(sql)?;
-    let values = params![number, reason, due_at, begun_at];
+    let values = params![number, reason, due_at, begun_at, replay];
     let queued = update.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (source, TimeColumn(received_at)): (String, TimeColumn) = queued;
     transaction.count_moved(&source, received_at, (event.state, State::Queued));
@@ -235,7 +237,8 @@ fn restore(transaction: &Transaction<'_>, replay: i64, event: i64) -> Result<(),
     let sql = format!(
         "UPDATE events SET (state, reason, queued_at, tries, settled_at, replay, due_at)
              = (past.state, past.reason, past.queued_at, past.tries, past.settled_at,
-                past.replayed, NULL)
+                past.replayed, NULL),
+             replay_of = NULL
          FROM replayed AS past
          WHERE number = ?1 AND past.event = ?1 AND past.replay = ?2 AND {UNCLAIMED}
          RETURNING source, state, received_at"
@@ -274,31 +277,6 @@ pub(crate) fn cancel(
         audit::insert(connection, &entry.count(waiting))?;
     }
     Ok(())
-}
-
-pub(crate) fn progress(
-    connection: &Connection,
-    id: ReplayId,
-) -> Result<Option<ReplayProgress>, SqliteError> {
-    let sql = "SELECT begun_at, matched, replayed, waiting, given_back, canceled_at,
-                   ended = 0
-               FROM replays WHERE id = ?1";
-    let mut query = connection.prepare_cached(sql)?;
-    let replay = query.query_row([id.as_bytes()], |row| {
-        let TimeColumn(begun_at) = row.get(0)?;
-        let canceled_at: Option<TimeColumn> = row.get(5)?;
-        Ok(ReplayProgress {
-            id,
-            begun_at,
-            matched: row.get(1)?,
-            replayed: row.get(2)?,
-            waiting: row.get(3)?,
-            given_back: row.get(4)?,
-            canceled_at: canceled_at.map(|TimeColumn(canceled_at)| canceled_at),
-            has_more: row.get(6)?,
-        })
-    });
-    Ok(replay.optional()?)
 }
 
 pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<ReplayId>, SqliteError> {

@@ -27,7 +27,7 @@ const fn adding(readable_from: usize, sql: &'static str) -> Migration {
 
 /// The n-th migrates a database to version n. From the 16th on they only add, so that one release
 /// of downgrade works.
-const MIGRATIONS: [Migration; 33] = [
+const MIGRATIONS: [Migration; 34] = [
     breaking(include_str!("../../../../migrations/sqlite/0001_events.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0002_gates.sql")),
     breaking(include_str!("../../../../migrations/sqlite/0003_replays.sql")),
@@ -61,6 +61,7 @@ const MIGRATIONS: [Migration; 33] = [
     adding(15, include_str!("../../../../migrations/sqlite/0031_rejections.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0032_causes.sql")),
     adding(15, include_str!("../../../../migrations/sqlite/0033_alerts.sql")),
+    adding(15, include_str!("../../../../migrations/sqlite/0034_replay_results.sql")),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.

@@ -16,7 +16,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::mapping_versions;
 use crate::store::sqlite::rows::columns::{JsonColumn, TimeColumn};
-use crate::store::sqlite::rows::{causes, events, filled_blocks, previous_state};
+use crate::store::sqlite::rows::{causes, events, filled_blocks, previous_state, replay_results};
 
 pub(crate) fn advance(
     transaction: &Transaction<'_>,
@@ -295,6 +295,9 @@ pub(crate) fn settle(
     (state, reason, at): (State, Option<&str>, Timestamp),
 ) -> rusqlite::Result<()> {
     finish_replay(transaction, event)?;
+    if event.was_replayed {
+        replay_results::count(transaction, event.number, (None, state))?;
+    }
     // All requests of a delivered event are done, and a held one may still send its own after a
     // release.
     if state == State::Dead {
@@ -304,6 +307,7 @@ pub(crate) fn settle(
     let settled_at = (state != State::Held).then_some(TimeColumn(at));
     let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
                    lease_until = NULL, waits_for = NULL,
+                   replay_of = CASE WHEN ?2 = 'held' THEN replay_of END,
                    may_repeat = may_repeat AND ?2 NOT IN ('delivered', 'ignored')
                WHERE number = ?1";
     let mut update = transaction.prepare_cached(sql)?;
