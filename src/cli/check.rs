@@ -53,8 +53,14 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         return Err(no_files());
     }
     // With mistakes in the configuration, other files than meant may have been read.
-    let mut check =
-        Check { limits, update: (arguments.update && found == 0).then(Expectations::default) };
+    let update = (arguments.update && found == 0).then(|| {
+        // Of files that are not named too: a test of theirs may expect the same file.
+        let others =
+            if files.is_empty() { None } else { input::mapping_files(&config, environment).ok() };
+        let others = others.unwrap_or_default();
+        Expectations::beside(&sources.iter().chain(&others).collect::<Vec<_>>(), &limits)
+    });
+    let mut check = Check { limits, update };
     let ready = ready(&sources, arguments);
     let mut reports = Reports::default();
     let (own, wrong) = secrets(&config);

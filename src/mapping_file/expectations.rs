@@ -9,15 +9,62 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::Diagnostics;
 use crate::event::Request;
 use crate::file;
-use crate::mapping_file::test_run::ChangedTest;
+use crate::intake::payload::PayloadLimits;
+use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::test_run::{self, ChangedTest, TestOutcome};
 
 /// The files with expected requests that were written by one command.
 #[derive(Debug, Default)]
 pub(crate) struct Expectations {
     written: BTreeMap<PathBuf, Vec<Request>>,
+    /// The tests that expect a file which another test expects too.
+    shared: BTreeMap<PathBuf, Vec<SharingTest>>,
+}
+
+/// A test that shares its file with another.
+#[derive(Debug)]
+struct SharingTest {
+    /// The mapping file that it is of.
+    of: String,
+    /// What it gives; none if that is what the file says now.
+    gives: Option<Vec<Request>>,
 }
 
 impl Expectations {
+    /// Overwrites nothing by which a test of these files would fail that gives what it expects.
+    // The tests are run before anything is written: afterwards, one that was right looks as changed as the others.
+    pub(crate) fn beside(sources: &[&MappingFile], limits: &PayloadLimits) -> Expectations {
+        let mut named: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        let paths = |source: &MappingFile| -> Vec<Option<PathBuf>> {
+            let is_own = !source.is_bundled() && source.source.is_some();
+            let path = |text: &str| source.test_path(text).filter(|_| is_own).map(real);
+            source.tests.iter().map(|test| path(&test.expect.text)).collect()
+        };
+        for path in sources.iter().flat_map(|source| paths(source)).flatten() {
+            *named.entry(path).or_default() += 1;
+        }
+        let is_shared = |path: &PathBuf| named.get(path).is_some_and(|tests| *tests > 1);
+        let mut shared: BTreeMap<PathBuf, Vec<SharingTest>> = BTreeMap::new();
+        for source in sources {
+            let paths = paths(source);
+            if !paths.iter().flatten().any(is_shared) {
+                continue;
+            }
+            let results = test_run::run(source, limits);
+            for (path, outcome) in paths.into_iter().zip(&results.outcomes) {
+                let Some(path) = path.filter(is_shared) else { continue };
+                let gives = match outcome {
+                    TestOutcome::Passed => None,
+                    TestOutcome::Changed(at) => Some(results.changed[*at].requests.clone()),
+                    TestOutcome::Failed(_) => continue,
+                };
+                let of = source.document.name.clone();
+                shared.entry(path).or_default().push(SharingTest { of, gives });
+            }
+        }
+        Expectations { shared, ..Expectations::default() }
+    }
+
     /// Writes the expected requests of a file's tests. Returns the paths of the files that were
     /// written; none is, if one of them cannot be.
     pub(crate) fn accept(
@@ -64,6 +111,16 @@ impl Expectations {
                 "`savio-relay init` writes a bundled mapping file into the folder, to be changed";
             return Err(wrong(test, "this file is part of the program".to_owned()).help(help));
         };
+        let sharing = self.shared.get(&real(path.clone())).into_iter().flatten();
+        let mut others = sharing.filter(|other| other.gives.as_ref() != Some(&test.requests));
+        if let Some(other) = others.next() {
+            let message = format!(
+                "two tests expect {}, and give different requests; the other is in {}",
+                path.display(),
+                other.of
+            );
+            return Err(wrong(test, message).help("give each test a file of its own"));
+        }
         let earlier = accepted.get(path).map(|earlier| &earlier.requests);
         if earlier.or(self.written.get(path)).is_some_and(|earlier| *earlier != test.requests) {
             let message =
@@ -76,6 +133,11 @@ impl Expectations {
         }
         Ok(path.clone())
     }
+}
+
+/// Returns the one path of a file that may be named in several ways.
+fn real(path: PathBuf) -> PathBuf {
+    path.canonicalize().unwrap_or(path)
 }
 
 /// Returns the text of a file that expects these requests.

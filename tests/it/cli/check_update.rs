@@ -226,6 +226,34 @@ fn file_that_two_tests_expect_is_not_written_twice() {
 }
 
 #[test]
+fn file_that_another_mapping_file_expects_is_not_overwritten() {
+    let folder = folder();
+    let two = "mappings/samples/two.expected.json";
+    write(&folder, two, &expected("Dark mode"));
+    let before = read(&folder, two);
+    // It is read before and after the other one, whose tests are right.
+    for name in ["a-first.toml", "z-last.toml"] {
+        let path = format!("mappings/{name}");
+        write(&folder, &path, &MAPPING.replace("[\"form\"]", "[\"new\"]"));
+        for arguments in [&["--update"][..], &["--update", &path]] {
+            let shown = check(folder.path(), arguments, 1);
+
+            assert!(shown.contains("and give different requests; the other is in"), "{shown}");
+            assert!(shown.contains("mappings/own.toml"), "{shown}");
+            assert!(!shown.contains("wrote"), "{shown}");
+            assert_eq!(read(&folder, two), before);
+        }
+        fs::remove_file(folder.path().join(path)).unwrap();
+    }
+    // Two that give the same may change together.
+    for name in ["mappings/own.toml", "mappings/other.toml"] {
+        write(&folder, name, &MAPPING.replace("[\"form\"]", "[\"new\"]"));
+    }
+    let shown = check(folder.path(), &["--update"], 0);
+    assert!(shown.contains(&format!("wrote {two}")), "{shown}");
+}
+
+#[test]
 fn file_that_cannot_be_written_is_named() {
     let folder = folder();
     let two = folder.path().join("mappings/samples/two.expected.json");
