@@ -26,6 +26,7 @@ mod login_link;
 mod preview;
 mod providers;
 mod rejected;
+mod replays;
 mod destinations;
 mod diff;
 mod mappings;
@@ -104,6 +105,8 @@ enum Command {
     Alerts(alerts::Arguments),
     /// List and replay events that could not be delivered
     Dead(events::DeadArguments),
+    /// List the replays, and what became of their events; works while a relay is running
+    Replays(replays::Arguments),
     /// List, pause and resume sources, through the running relay
     Sources(sources::Arguments),
     /// List, pause, resume and probe destinations, through the running relay
@@ -219,6 +222,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Rejected(arguments) => rejected::run(&arguments, environment),
         Command::Alerts(arguments) => alerts::run(arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
+        Command::Replays(arguments) => replays::run(&arguments, environment),
         Command::Sources(arguments) => sources::run(arguments, environment),
         Command::Destinations(arguments) => destinations::run(arguments, environment),
         Command::LoginLink(arguments) => login_link::run(&arguments, environment),

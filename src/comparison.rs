@@ -1,11 +1,13 @@
 //! What would change if a mapping file were replaced: the one in service and a proposed one are applied to
-//! stored events, by the code that delivery uses. Nothing is sent, and Savio is not asked.
+//! stored events, by the code that delivery uses. Also what a replay would make of its events. Nothing is sent, and
+//! Savio is not asked.
 
 mod counts;
 mod event_change;
 mod field_changes;
 mod intake_keys;
 mod mapped;
+mod replay_trial;
 mod threads;
 mod walk;
 
@@ -14,6 +16,7 @@ pub use event_change::{ChangeKind, EventChange};
 pub use field_changes::FieldChange;
 pub use intake_keys::not_compared;
 pub use mapped::{MappedEvent, MappingResult};
+pub use replay_trial::{MappingsInService, ReplayTrial, WouldFail, WouldReplay};
 pub use threads::{ComparisonThreads, ComparisonTurn};
 pub use walk::{ComparedEvent, ComparisonError, MappingPair, Walk};
 

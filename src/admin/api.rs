@@ -116,6 +116,7 @@ fn event_routes(routes: Routes<Arc<AdminState>>) -> Routes<Arc<AdminState>> {
         .routes(Role::Operate, routes!(copies::copy))
         .routes_with_dry_run(Role::Operate, routes!(replays::replay_one))
         .routes_with_dry_run(Role::Operate, routes!(replays::replay))
+        .routes(Role::Read, routes!(replays::list))
         .routes(Role::Read, routes!(replays::progress))
         .routes(Role::Operate, routes!(replays::cancel))
 }

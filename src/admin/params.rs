@@ -255,13 +255,19 @@ const LIMIT_MAX: u16 = 500;
 
 /// Returns the page that the parameters `limit` and `after` ask for.
 pub(super) fn page(limit: Option<u16>, after: Option<&str>) -> Result<PageRequest, ApiError> {
+    let limit = self::limit(limit)?;
+    let after = after.map(str::parse).transpose();
+    let after = after.map_err(|error| ApiError::BadRequest(format!("`after`: {error}")))?;
+    Ok(PageRequest { limit, after })
+}
+
+/// Returns the length of a page that the parameter `limit` asks for.
+pub(super) fn limit(limit: Option<u16>) -> Result<usize, ApiError> {
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::BadRequest(format!("`limit` is from 1 to {LIMIT_MAX}")));
     }
-    let after = after.map(str::parse).transpose();
-    let after = after.map_err(|error| ApiError::BadRequest(format!("`after`: {error}")))?;
-    Ok(PageRequest { limit: usize::from(limit), after })
+    Ok(usize::from(limit))
 }
 
 /// The variable segment of a path: a name or an id.

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use crate::event::{EventId, Headers, Outcome, RequestKind};
 use crate::store::{
-    AnswerSent, Arrival, Attempt, EventRecord, EventSummary, Neighbours, PlannedRequest, ReplayId,
-    ReplayProgress, RequestState, Verified,
+    AnswerSent, Arrival, Attempt, EventRecord, EventSummary, ListedReplay, Neighbours,
+    PlannedRequest, ReplayId, ReplayProgress, RequestState, Verified,
 };
 use received::ReceivedView;
 
@@ -92,10 +92,41 @@ pub(crate) struct ReplayView {
     canceled: bool,
     /// True once all matching events were found and queued.
     done: bool,
+    /// True while there is anything left to find, to restore or to deliver.
+    running: bool,
+    /// Replayed events that were delivered since. This and the next four are null for a replay that an earlier
+    /// version has run; with `given_back`, their sum is `replayed`.
+    delivered: Option<u64>,
+    /// Those that are dead again.
+    dead: Option<u64>,
+    ignored: Option<u64>,
+    /// Those that wait for a person's decision.
+    held: Option<u64>,
+    /// Those that are still to be delivered.
+    queued: Option<u64>,
+}
+
+/// A replay in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReplayLine {
+    #[serde(flatten)]
+    replay: ReplayView,
+    /// Who started it, as the audit names them; null for a replay of an earlier version.
+    by: Option<String>,
+    /// Which events it selects, as the audit says it; null for a replay of an earlier version.
+    which: Option<String>,
+}
+
+impl ReplayLine {
+    pub(crate) fn of(listed: ListedReplay) -> ReplayLine {
+        let ListedReplay { progress, by, which } = listed;
+        ReplayLine { replay: ReplayView::of(&progress), by, which }
+    }
 }
 
 impl ReplayView {
     pub(crate) fn of(replay: &ReplayProgress) -> ReplayView {
+        let results = replay.results;
         ReplayView {
             replay_id: replay.id,
             begun_at: replay.begun_at,
@@ -105,6 +136,12 @@ impl ReplayView {
             given_back: replay.given_back,
             canceled: replay.canceled_at.is_some(),
             done: !replay.has_more,
+            running: replay.is_running(),
+            delivered: results.map(|it| it.delivered),
+            dead: results.map(|it| it.dead),
+            ignored: results.map(|it| it.ignored),
+            held: results.map(|it| it.held),
+            queued: results.map(|it| it.queued),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod copy;
 mod count;
+mod dry_run;
 mod erase;
 pub(super) mod filter;
 pub(super) mod ids;
@@ -220,7 +221,7 @@ async fn dispatch(
         EventsCommand::Replay { ids, which, replay } => {
             check_source(store, which.source(), read).await?;
             let ids = ids::resolve_all(store, &ids, &times).await?;
-            replay::run(store, which.filter(ids, senders)?, &replay).await
+            replay::run(store, which.filter(ids, senders)?, (&replay, read)).await
         }
         EventsCommand::Release { id, arrived, again: _ } => {
             let id = ids::resolve(store, &id, &times).await?;

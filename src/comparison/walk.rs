@@ -23,14 +23,14 @@ const LISTED: usize = 100;
 /// Limits of one slice: events, and bytes of payloads after which no further one is read.
 // One read of the store takes some milliseconds, and one turn on a thread some tens, so that several
 // comparisons and their callers get on side by side.
-const SLICE_EVENTS: usize = 50;
-const SLICE_BYTES: usize = 1024 * 1024;
+pub(super) const SLICE_EVENTS: usize = 50;
+pub(super) const SLICE_BYTES: usize = 1024 * 1024;
 
 /// Time after which a slice ends although it has events left.
-const SLICE_TIME: Duration = Duration::from_millis(200);
+pub(super) const SLICE_TIME: Duration = Duration::from_millis(200);
 
 /// Longest wait for memory that webhooks and deliveries use for parsed JSON.
-const MEMORY_WAIT: Duration = Duration::from_secs(10);
+pub(super) const MEMORY_WAIT: Duration = Duration::from_secs(10);
 
 /// The mapping in service and the proposed one.
 #[derive(Debug, Clone)]

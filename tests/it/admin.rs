@@ -25,6 +25,7 @@ mod mapping;
 mod random;
 mod refusals;
 mod rejected;
+mod replays;
 mod roles;
 mod scraped;
 mod series;

@@ -1,4 +1,4 @@
-//! Replays: start, progress and cancellation.
+//! Replays: dry run, start, progress and cancellation.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -8,21 +8,23 @@ use axum::extract::State;
 use axum::response::Json;
 use serde::{Deserialize, Serialize};
 use tracing::info;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::admin::access::ApiCaller;
 use crate::admin::error::ApiError;
-use crate::admin::params::{EventQuery, JsonBody, PathSegment, id, no_event};
+use crate::admin::params::{EventQuery, JsonBody, PathSegment, QueryParams, id, limit, no_event};
 use crate::admin::reason_kind::ReasonKind;
 use crate::admin::role::Role;
 use crate::admin::state::AdminState;
 use crate::admin::states_param::States;
 use crate::admin::time_bound::{Since, Until};
-use crate::admin::views::ReplayView;
+use crate::admin::views::{ReplayLine, ReplayView};
 use crate::clock;
+use crate::comparison::{ReplayTrial, WouldReplay};
 use crate::event::{EventId, State as EventState};
 use crate::store::{
-    CountFor, EventFilter, PageRequest, ReplayId, ReplayProgress, ReplayRequest, StoppedAt,
+    CountFor, EventFilter, PageRequest, ReplayCursor, ReplayId, ReplayPage, ReplayProgress,
+    ReplayRequest, StoppedAt,
 };
 
 /// Time that a caller waits for the first steps of a replay. The maintenance task does the rest.
@@ -69,7 +71,7 @@ pub(crate) struct ReplayBody {
     may_repeat: Option<bool>,
     /// Events that a person imported (true), or that were sent (false).
     imported: Option<bool>,
-    /// Counts the events and replays none.
+    /// Counts the events, maps up to 500 of them, and replays none.
     #[serde(default)]
     dry_run: bool,
     /// Events per second, over which their due times are spread. By default all are due at once.
@@ -81,7 +83,7 @@ pub(crate) struct ReplayBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayOneBody {
-    /// Counts the event and does not replay it.
+    /// Maps the event and does not replay it.
     #[serde(default)]
     dry_run: bool,
     /// Events per second. By default the event is due at once.
@@ -120,6 +122,9 @@ pub(crate) struct ReplayStarted {
     replayed: u64,
     /// Null for a dry run.
     replay_id: Option<ReplayId>,
+    /// What a dry run makes of the newest 500 of the events that would be replayed, by the mappings in service.
+    /// Null for a replay.
+    would: Option<WouldReplay>,
 }
 
 /// Replay a settled or held event: map it again and send it
@@ -197,9 +202,7 @@ async fn start(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let ReplayOptions { caller, dry_run, interval } = options;
     if dry_run {
-        let matching = admin.store.count_matching(filter, CountFor::Replay).await?;
-        let (matched, at_least) = (matching.events(), matching.at_least);
-        return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
+        return try_it(admin, filter, &caller).await;
     }
     let now = clock::now();
     let id = ReplayId::new(now);
@@ -207,7 +210,27 @@ async fn start(
     admin.store.start_replay(request, caller.actor()).await?;
     info!(token = %caller.name, replay = %id, "started a replay");
     let ReplayProgress { matched, replayed, .. } = first_steps(admin, id).await?;
-    Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id: Some(id) }))
+    let replay_id = Some(id);
+    Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id, would: None }))
+}
+
+async fn try_it(
+    admin: &AdminState,
+    filter: EventFilter,
+    caller: &ApiCaller,
+) -> Result<Json<ReplayStarted>, ApiError> {
+    let matching = admin.store.count_matching(filter.clone(), CountFor::Replay).await?;
+    let trial = ReplayTrial::list(&*admin.store, filter).await?;
+    let mapping = |source| admin.mapping_of(&source).map(|it| (source, it.mapping));
+    let mappings = trial.sources().into_iter().filter_map(mapping).collect();
+    // A turn of its own: dry runs of one token do not end each other, as comparisons do while somebody types.
+    let turn = format!("{}, replay {}", caller.key(), ReplayId::new(clock::now()));
+    let turn = admin.comparisons.begin(turn.into());
+    let memory = admin.intake.parse_memory();
+    let with = (memory, &admin.comparisons, turn);
+    let would = Some(trial.map(&*admin.store, &mappings, with).await?);
+    let (matched, at_least) = (matching.events(), matching.at_least);
+    Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None, would }))
 }
 
 fn every(rate: Option<f64>) -> Result<Duration, ApiError> {
@@ -239,6 +262,48 @@ async fn first_steps(admin: &AdminState, id: ReplayId) -> Result<ReplayProgress,
 
 fn no_replay(id: ReplayId) -> ApiError {
     ApiError::NotFound(format!("there is no replay {id}"))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReplayPageParams {
+    /// Number of replays at most.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u16>,
+    /// The `next` of the previous page.
+    #[param(min_length = 1, pattern = "^[01]-[0-9]+$")]
+    after: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReplayList {
+    /// Those that run, then those that have ended, the newest first. One that ends between two pages may be on
+    /// both.
+    pub(crate) replays: Vec<ReplayLine>,
+    /// Where the next page begins; null at the end.
+    #[schema(value_type = Option<String>)]
+    pub(crate) next: Option<ReplayCursor>,
+}
+
+impl ReplayList {
+    pub(crate) fn of(page: ReplayPage) -> ReplayList {
+        let ReplayPage { replays, next } = page;
+        ReplayList { replays: replays.into_iter().map(ReplayLine::of).collect(), next }
+    }
+}
+
+/// List replays: those that run, then those that have ended, the newest first
+#[utoipa::path(get, path = "/api/v1/replays", params(ReplayPageParams),
+    responses((status = 200, description = "A page of replays", body = ReplayList)))]
+pub(crate) async fn list(
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(query, _): QueryParams<ReplayPageParams>,
+) -> Result<Json<ReplayList>, ApiError> {
+    let ReplayPageParams { limit: replays, after } = query;
+    let replays = limit(replays)?;
+    let after = after.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|error| ApiError::BadRequest(format!("`after`: {error}")))?;
+    Ok(Json(ReplayList::of(admin.store.replays(replays, after).await?)))
 }
 
 /// Show the progress of a replay

@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
+use super::dry_run;
 use crate::admin::views::ReplayView;
 use crate::cli::error::CommandError;
 use crate::cli::operator::operator;
 use crate::cli::output as shown;
 use crate::cli::progress_bar::ProgressBar;
+use crate::cli::replays::results;
 use crate::clock;
+use crate::config::Config;
+use crate::secret::Environment;
 use crate::store::{
-    Archive, CountFor, EventFilter, MatchCount, PageRequest, ReplayId, ReplayProgress,
-    ReplayRequest, Sqlite, StoreError, run_replay,
+    Archive, EventFilter, PageRequest, ReplayId, ReplayProgress, ReplayRequest, Sqlite, StoreError,
+    run_replay,
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Count the events without replaying them
+    /// Count the events, and map up to 500 of them, without replaying any
     #[arg(long)]
     dry_run: bool,
     /// Rate at which events are started: 5/s, 100/m or 1000/h (default: all at once)
@@ -54,7 +56,7 @@ fn every(rate: &str) -> Result<Duration, String> {
 pub(super) async fn run(
     store: &Sqlite,
     filter: EventFilter,
-    arguments: &Arguments,
+    (arguments, read): (&Arguments, (&Config, &Environment)),
 ) -> Result<(), CommandError> {
     if let Some(id) = arguments.progress {
         let replay = store.replay(id).await?;
@@ -67,8 +69,7 @@ pub(super) async fn run(
     }
     refuse_erased(store, &filter).await?;
     if arguments.dry_run {
-        let matching = store.count_matching(filter, CountFor::Replay).await?;
-        return count(matching, arguments);
+        return dry_run::run(store, filter, read, arguments.json).await;
     }
     let (id, interval) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
     let request = ReplayRequest { id, filter, interval, begun_at: clock::now() };
@@ -113,19 +114,6 @@ async fn run_and_show(store: &Sqlite, id: ReplayId) -> Result<Option<ReplayProgr
     run_replay(store, id, show).await
 }
 
-fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError> {
-    let (events, queued, at_least) = (matching.events(), matching.queued(), matching.at_least);
-    if arguments.json {
-        return shown::print_json(&json!({
-            "matched": events, "at_least": at_least, "replayed": 0, "replay_id": null,
-            "queued": queued,
-        }));
-    }
-    let at_least = if at_least { "at least " } else { "" };
-    let replayed = format!("{at_least}{} would be replayed", events - queued);
-    shown::print(&format!("{replayed}{}\n", queued_already(queued)))
-}
-
 /// Says how many events were left, since they wait for delivery anyway.
 fn queued_already(events: u64) -> String {
     if events == 0 { String::new() } else { format!(", {events} queued already") }
@@ -142,6 +130,11 @@ fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandE
     let parts: Vec<String> = parts.map(|(events, what)| format!("{events} {what}")).collect();
     let parts = if parts.is_empty() { "0 replayed".to_owned() } else { parts.join(", ") };
     let mut text = format!("{parts}{}\n", queued_already(matched - replayed));
+    // Only where it is asked for: a replay that has just begun has nothing to tell.
+    let results = results(replay);
+    if arguments.progress.is_some() && !results.is_empty() {
+        text += &format!("so far {}\n", results.join(", "));
+    }
     if replay.canceled_at.is_some() {
         text += &format!("canceled: {given_back} restored\n");
     } else if *waiting > 0 {

@@ -53,9 +53,14 @@ async fn dead_events_are_counted_replayed_and_restored() {
         request
     };
     let counted = scene.post("/api/v1/replay", dead_with(json!({ "dry_run": true }))).await;
+    let would = json!({
+        "send": 1, "ignore": 0, "fail": 0, "mapped": 1, "sample": false, "reasons": [],
+    });
     assert_eq!(
         counted,
-        json!({ "matched": 1, "at_least": false, "replayed": 0, "replay_id": null })
+        json!({
+            "matched": 1, "at_least": false, "replayed": 0, "replay_id": null, "would": would,
+        })
     );
     scene.post("/api/v1/destinations/default/pause", json!({})).await;
 

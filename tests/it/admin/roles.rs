@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-pub(super) const ROUTES: [(&str, &str, &str); 51] = [
+pub(super) const ROUTES: [(&str, &str, &str); 52] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
@@ -17,6 +17,7 @@ pub(super) const ROUTES: [(&str, &str, &str); 51] = [
     ("POST", "/api/v1/events/{id}/release", "operate"),
     ("POST", "/api/v1/events/{id}/replay", "operate"),
     ("POST", "/api/v1/replay", "operate"),
+    ("GET", "/api/v1/replays", "read"),
     ("GET", "/api/v1/replays/{id}", "read"),
     ("DELETE", "/api/v1/replays/{id}", "operate"),
     ("GET", "/api/v1/sources", "read"),

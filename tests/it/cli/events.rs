@@ -2,6 +2,7 @@
 
 mod erased;
 mod ids;
+mod replays;
 mod tail;
 
 use std::path::Path;
@@ -200,7 +201,7 @@ async fn replay_says_what_it_did_and_what_it_will_do() {
 
     let replay = ["events", "replay", "--source", "form"];
     let counted = text(&[&replay[..], &["--dry-run"]].concat());
-    assert_eq!(counted, "2 would be replayed, 1 queued already\n");
+    assert_eq!(counted, "2 would be replayed, 1 queued already\n2 would be sent\n");
     let slow = text(&["dead", "replay", "--rate", "1/h"]);
     assert!(slow.starts_with("2 will be replayed\n"), "{slow}");
     assert_eq!(text(&["dead", "replay", "--dry-run"]), "0 would be replayed\n");

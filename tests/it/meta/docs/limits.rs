@@ -194,7 +194,7 @@ fn search_limits() -> Vec<(&'static str, String)> {
             duration("sqlite/archive/", "LOOKUP_TIME_MAX"),
         ),
         (
-            "time of a search of texts, and of the dry run of a replay",
+            "time of a search of texts, and of the count of a replay's dry run",
             duration("sqlite/archive/", "SEARCH_MAX"),
         ),
         ("searches of events at a time", count(number("engine/readers", "SEARCHES_MAX"))),
@@ -238,7 +238,12 @@ fn admin_limits() -> Vec<(&'static str, String)> {
             count_of("src/comparison.rs", "EVENTS_MAX"),
         ),
         ("time for one comparison by the API", duration("src/admin/", "COMPARED_FOR")),
-        ("threads for all comparisons", "half of the cores".to_owned()),
+        (
+            "events that the dry run of a replay maps",
+            count_of("comparison/replay_trial", "EVENTS_MAX"),
+        ),
+        ("time for which it maps them", duration("comparison/replay_trial", "TRIED_FOR")),
+        ("threads for all comparisons and dry runs", "half of the cores".to_owned()),
         (
             "differing events on a page of a comparison",
             format!(
