@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, InterruptHandle};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -80,7 +80,7 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<CheckResult, Open
     }
     inspection::inspect(&path, Opener::Reader)?;
     let connection = database_file::connect_reader(&path).map_err(refused)?;
-    let interrupt = connection.get_interrupt_handle();
+    let interrupt = InterruptOnDrop(connection.get_interrupt_handle());
     let mut checking = spawn_blocking(move || faults(&connection));
     let mut stopped = None;
     let found = loop {
@@ -89,7 +89,7 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<CheckResult, Open
             () = sleep(POLL_INTERVAL) => {
                 stopped = stopped.or_else(stop);
                 if stopped.is_some() {
-                    interrupt.interrupt();
+                    interrupt.0.interrupt();
                 }
             }
         }
@@ -104,6 +104,15 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<CheckResult, Open
         }
         (Ok(Err(error)), _) => Err(refused(error)),
         (Err(_), _) => Ok(CheckResult::Damaged(vec!["the check stopped unexpectedly".to_owned()])),
+    }
+}
+
+/// Ends the check if nobody waits for it any more: its snapshot keeps the log from being written back.
+struct InterruptOnDrop(InterruptHandle);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.interrupt();
     }
 }
 
