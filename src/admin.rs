@@ -18,6 +18,7 @@ mod logins;
 mod csrf;
 mod access;
 mod caller_slots;
+mod health_checks;
 pub(crate) mod api;
 mod body;
 mod known_params;
@@ -53,6 +54,7 @@ pub(crate) use caller::USER_HEADER;
 pub use caller_slots::CallerSlots;
 use contract::Contracts;
 use error::ApiError;
+pub use health_checks::{HealthChecks, HealthFinding, HealthVerdict};
 pub use logins::proxy::ProxyLogins;
 pub use logins::{LoginSettings, Logins, MadeLink};
 pub use mapping_changes::{

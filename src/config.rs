@@ -43,7 +43,7 @@ pub use traces::TracesConfig;
 use values::{address, depth, duration, networks, set_if_some, size, url};
 
 /// All settings, with their defaults where nothing is set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Folder of the mapping files, and the bundled files that lie under it.
     pub mappings: mapping_file::Settings,
@@ -144,6 +144,19 @@ impl Config {
         let headers = self.traces.secrets();
         secrets.extend(headers.map(|(name, it)| of(SecretPurpose::Header(name.to_owned()), it)));
         secrets
+    }
+
+    /// Replaces each secret of the destinations, the admin API and the traces by the one that counts for
+    /// its purpose now.
+    pub fn renew_secrets(&mut self, current: impl Fn(&SecretPurpose) -> Option<Secret>) {
+        for (name, to) in &mut self.destinations {
+            set_if_some(&mut to.token, current(&SecretPurpose::Destination(name.clone())));
+        }
+        set_if_some(&mut self.admin.token, current(&SecretPurpose::Admin));
+        for it in &mut self.admin.tokens {
+            set_if_some(&mut it.token, current(&SecretPurpose::AdminToken(it.name.clone())));
+        }
+        self.traces.renew_secrets(|name| current(&SecretPurpose::Header(name.to_owned())));
     }
 
     /// Reads the files of the certificates, and adds what is wrong with them to what was read.

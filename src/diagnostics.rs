@@ -16,5 +16,5 @@ pub mod view;
 mod visible;
 
 pub(crate) use counted::counted;
-pub(crate) use visible::{in_one_line, one_line, visible_json};
+pub(crate) use visible::{in_one_line, one_line, shorten, visible_json};
 pub use visible::{is_terminal_control, visible};

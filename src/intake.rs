@@ -182,7 +182,12 @@ async fn readiness(State(intake): State<Arc<Intake>>) -> Response {
 impl Intake {
     /// Returns whether webhooks would be stored now.
     pub async fn is_ready(&self) -> bool {
-        self.not_ready().await.reasons.is_empty()
+        self.unready_reasons().await.is_empty()
+    }
+
+    /// Returns why webhooks would not be stored now.
+    pub async fn unready_reasons(&self) -> Vec<&'static str> {
+        self.not_ready().await.reasons
     }
 
     async fn not_ready(&self) -> NotReady {

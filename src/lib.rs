@@ -29,6 +29,7 @@ mod outgoing_webhook;
 
 pub mod admin;
 pub mod config;
+mod doctor;
 mod relay;
 pub mod cli;
 pub mod sandbox;

@@ -4,11 +4,13 @@ pub(crate) mod admin_token;
 mod certificates;
 mod deliveries;
 pub(crate) mod error;
+mod health;
 mod listeners;
 mod mapping_versions;
 pub(crate) mod reload;
 pub(crate) mod source_addresses;
 pub(crate) mod source_log;
+mod source_set;
 mod stop;
 mod tasks;
 mod trace_export;
@@ -17,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -29,21 +31,21 @@ use crate::admin::{
 };
 use crate::alerts::Alerts;
 use crate::comparison::ComparisonThreads;
-use crate::config::{Config, DestinationConfigs};
+use crate::config::Config;
 use crate::delivery::{EventObserver, ObservedEvent};
+use crate::doctor::self_check::{ConfigurationPlace, SelfCheck};
 use crate::intake::Intake;
-use crate::intake::registry::{SourceStatus, Sources, carry_over};
+use crate::intake::registry::Sources;
 use crate::issues::{Board, IssueWatch};
 use crate::listener::Listening;
 use crate::mapping_file::file::{MappingFile, Origin};
-use crate::mapping_file::secrets_folder::SecretsFolder;
 use crate::mapping_file::served::{FilesInService, ServedFiles, digest};
 use crate::parse_memory::ParseMemory;
 use crate::secret::{PurposedSecret, SecretPurpose, SecretsInUse};
 use crate::store::{Sqlite, Store, maintenance, sqlite};
 use crate::telemetry::metrics::{CertificateEnds, Counters, Metrics, Reloads};
 use crate::telemetry::traces::Traces;
-use crate::{admin, clock, intake, issues, listener};
+use crate::{admin, intake, issues, listener};
 use admin_token::StartTokens;
 use certificates::ServedCertificate;
 use deliveries::{Deliveries, Shared};
@@ -51,6 +53,7 @@ use error::RelayError;
 use listeners::{ListenerState, Listeners};
 use reload::{Reload, ReloadTrigger, Reloader};
 use source_addresses::SourceAddresses;
+use source_set::{merge_with_old, sources};
 use stop::StopDeadlines;
 use tasks::Tasks;
 
@@ -89,7 +92,9 @@ impl Relay {
         config: Config,
         served: Arc<ServedFiles>,
         changes: MappingChanges,
+        place: Option<ConfigurationPlace>,
     ) -> Result<Relay, RelayError> {
+        let running = config.clone();
         // Before the store is opened, which ends leases and may migrate: an address in use is the
         // most frequent reason not to start. Connections wait in the backlog meanwhile.
         let Listeners { webhooks, requests, certificates, described } =
@@ -136,8 +141,7 @@ impl Relay {
             traces,
             tasks,
         };
-        let kept = (config.secrets_folder, config.retention);
-        let state = relay.admin_state(&config.destinations, kept, (replay_ordered, changes));
+        let state = relay.admin_state(running, place, (replay_ordered, changes));
         relay.serve_admin(requests, state, config.listener);
         relay.watch_issues(watched_events, config.issues);
         relay.follow_certificates(certificates);
@@ -195,8 +199,8 @@ impl Relay {
 
     fn admin_state(
         &self,
-        destinations: &DestinationConfigs,
-        (secrets_folder, retention): (SecretsFolder, Duration),
+        config: Config,
+        place: Option<ConfigurationPlace>,
         (replay_ordered, changes): (Arc<Notify>, MappingChanges),
     ) -> AdminState {
         let counters = Counters {
@@ -217,16 +221,29 @@ impl Relay {
             intake: Arc::clone(&self.intake),
             files: Arc::clone(&self.files),
             changes,
-            secrets_folder,
-            retention,
+            secrets_folder: config.secrets_folder.clone(),
+            retention: config.retention,
             checks: TextChecks::default(),
             metrics: Metrics::new(&counters),
             counters,
-            destinations: self.deliveries.admin_handles(destinations),
+            destinations: self.deliveries.admin_handles(&config.destinations),
             url: self.addresses.url.clone(),
             comparisons: ComparisonThreads::default(),
             caller_slots: CallerSlots::default(),
             replay_ordered,
+            health: health::checks(self.self_check(config, place)),
+        }
+    }
+
+    fn self_check(&self, config: Config, place: Option<ConfigurationPlace>) -> SelfCheck {
+        SelfCheck {
+            config: Config { listen: self.listeners.address, ..config },
+            place,
+            files: Arc::clone(&self.files),
+            store: Arc::clone(&self.store),
+            intake: Arc::clone(&self.intake),
+            secrets: Arc::clone(&self.secrets),
+            files_slot: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -464,27 +481,4 @@ fn secrets_in_use(config: &Config, files: &[MappingFile]) -> SecretsInUse {
     secrets.set(config.secrets());
     secrets.set(files.iter().flat_map(MappingFile::purposed_secrets));
     secrets
-}
-
-/// Returns the sources of the mapping files.
-fn sources(files: &[MappingFile]) -> Sources {
-    let now = clock::now();
-    let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.status(now))));
-    named.collect()
-}
-
-/// Returns the sources of the new files, with what stays of the old ones.
-fn merge_with_old(old: &Sources, read: &Sources) -> Sources {
-    let mut sources = read.clone();
-    for (name, old) in old {
-        if let Some(SourceStatus::AwaitingSecret(setup)) = sources.get(name) {
-            let status = carry_over(setup, old);
-            sources.insert(name.clone(), status);
-        }
-        // A source whose file is gone stays known and answers 503: some senders give up for good at
-        // a 404, and the file may come back.
-        let reason = || "its mapping file is gone".to_owned();
-        sources.entry(name.clone()).or_insert_with(|| SourceStatus::Off { reason: reason() });
-    }
-    sources
 }

@@ -12,6 +12,7 @@ pub(crate) mod drafts;
 pub(crate) mod echo_keys;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod health;
 pub(crate) mod issues;
 pub(crate) mod login_links;
 pub(crate) mod kept_test;
@@ -89,6 +90,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(series::series))
         .routes(Role::Read, routes!(dead_groups::list))
         .routes(Role::Read, routes!(about::about))
+        .routes(Role::Read, routes!(health::show))
         .routes(Role::Read, routes!(audit::list))
         .routes(Role::Read, routes!(issues::list))
         .routes(Role::Operate, routes!(issues::mute))

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::caller_slots::CallerSlots;
 use super::error::ApiError;
+use super::health_checks::HealthChecks;
 use super::logins::Logins;
 use super::mapping_changes::{ChangeMade, FileChange, MappingChanges};
 use super::record::record;
@@ -41,6 +42,7 @@ pub struct AdminState {
     pub secrets_folder: SecretsFolder,
     /// Lets one text be checked at a time, which may take seconds.
     pub checks: TextChecks,
+    pub health: HealthChecks,
     /// The mapping files in service.
     pub files: Arc<FilesInService>,
     pub changes: MappingChanges,

@@ -11,7 +11,7 @@ use crate::store::{Issue, IssueKind};
 pub const TARGETS_MAX: usize = 20;
 
 /// Settings of all alerts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     pub targets: Vec<TargetSettings>,
     pub heartbeat: Option<HeartbeatSettings>,
@@ -35,7 +35,7 @@ impl Settings {
 }
 
 /// Who gets alerts: `[[alerts]]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TargetSettings {
     pub name: String,
     pub url: Secret,
@@ -101,7 +101,7 @@ impl Format {
 }
 
 /// A sign of life for a service that raises an alarm without it: `[heartbeat]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HeartbeatSettings {
     pub url: Secret,
     pub every: Duration,

@@ -21,7 +21,6 @@ use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::DIRECTORY;
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::mapping_file::test_run::{self, ChangedTest};
-use crate::relay::admin_token::doubts;
 use crate::secret::{Environment, PurposedSecret, Secret};
 use json::CheckReport;
 
@@ -199,20 +198,6 @@ fn accept(update: &mut Expectations, changed: &[ChangedTest], source: &mut Mappi
     lines
 }
 
-/// Runs the file's tests and adds their failures to its mistakes.
-pub(super) fn examine(source: &mut MappingFile, limits: &PayloadLimits) {
-    let results = test_run::run(source, limits);
-    source.mistakes.extend(results.mistakes);
-    let name = &source.document.name;
-    let help = format!("`savio-relay check {name}` shows what differs, and how to accept it");
-    let changed = results.changed.iter().map(|it| it.diagnostic().help(help.as_str()));
-    source.mistakes.extend(changed.collect::<Vec<_>>());
-    if !source.mistakes.iter().any(Diagnostic::is_error) {
-        source.mistakes.extend(results.unreached);
-    }
-    diagnostic::limit(&source.document, &mut source.mistakes);
-}
-
 /// Formats what is wrong or doubtful about the secrets of the configuration, and counts what is wrong.
 fn secrets(config: &Config) -> (String, usize) {
     let (mut lines, mut wrong) = (String::new(), 0);
@@ -228,7 +213,7 @@ fn secrets(config: &Config) -> (String, usize) {
         }
     }
     let is_shown = |doubt: &String| shown_reasons.iter().any(|reason| doubt.contains(reason));
-    for doubt in doubts(&config.admin).iter().filter(|doubt| !is_shown(doubt)) {
+    for doubt in config.admin.doubts().iter().filter(|doubt| !is_shown(doubt)) {
         lines += &format!("warning: {}\n", shown::line(doubt));
     }
     (lines, wrong)

@@ -145,7 +145,7 @@ async fn show(
     let served = Arc::new(ServedFiles::new(&config.mappings, files));
     // Nobody follows them: there is no folder.
     let (changes, _) = MappingChanges::channel();
-    let relay = Relay::start(config, Arc::clone(&served), changes).await?;
+    let relay = Relay::start(config, Arc::clone(&served), changes, None).await?;
     let arrivals = Arrivals { store: &relay.store, savio, token: &token };
     let demo = Demo { relay: &relay, files: &served.files, secrets: &secrets, arrivals };
     let mut arrived = match &arguments.source {

@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::error::CommandError;
 use crate::diagnostics::report::OutputStyle;
-pub(super) use crate::diagnostics::{in_one_line as line, one_line, visible, visible_json as json};
+pub(super) use crate::diagnostics::{
+    in_one_line as line, one_line, shorten, visible, visible_json as json,
+};
 use crate::event::Request;
 
 /// Style for standard output.
@@ -82,14 +84,6 @@ pub(super) fn cell(text: &str, chars_max: usize, look: OutputStyle) -> String {
         OutputStyle::Terminal => shorten(&one_line(text), chars_max),
         OutputStyle::Plain => one_line(text),
     }
-}
-
-/// Returns the text, with an ellipsis at the end if it is longer.
-pub(super) fn shorten(text: &str, chars: usize) -> String {
-    if text.chars().count() <= chars {
-        return text.to_owned();
-    }
-    text.chars().take(chars - 1).chain(['…']).collect()
 }
 
 /// Formats a request: its kind, and below it its fields.

@@ -13,6 +13,7 @@ use super::error::CommandError;
 use super::input;
 use super::runtime::{self, stopped};
 use crate::config::Config;
+use crate::doctor::self_check::ConfigurationPlace;
 use crate::mapping_file::served::ServedFiles;
 use crate::relay::Relay;
 use crate::relay::reload::Reloader;
@@ -47,7 +48,9 @@ pub(super) fn run(
         startup_report::show_mistakes(files, format);
         startup_report::warn_of_file_system(config.store.folder());
         let warnings = startup_report::secret_warnings(&config);
-        let started = Relay::start(config, Arc::clone(&served), reloader.changes());
+        let place =
+            ConfigurationPlace { path: path.map(Path::to_owned), environment: environment.clone() };
+        let started = Relay::start(config, Arc::clone(&served), reloader.changes(), Some(place));
         let relay = manager.starting(started).await?;
         manager.ready(&relay).await;
         startup_report::warn_of_secrets(&warnings);

@@ -7,14 +7,17 @@ use secrecy::ExposeSecret;
 use super::proxy_auth::ProxyAuthConfig;
 use super::tls::TlsConfig;
 use super::values::{set_if_some, url};
-use crate::admin::{LoginSettings, ProxyLogins, Role};
+use crate::admin::{AdminToken, LoginSettings, ProxyLogins, Role};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::event::SourceName;
 use crate::secret::{self, Environment, Secret};
 
+/// What to do about a secret that is missing or short.
+const LONG: &str = "give it a long secret, such as `openssl rand -hex 32` makes";
+
 /// Settings of the admin API.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AdminConfig {
     /// The token that may do everything. If missing, one is generated at each start.
     pub token: Secret,
@@ -30,7 +33,7 @@ pub struct AdminConfig {
 }
 
 /// A token with a role: `[[admin.tokens]]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TokenConfig {
     pub name: String,
     pub role: Role,
@@ -51,6 +54,29 @@ impl AdminConfig {
             hosts: Vec::new(),
             proxy_auth: ProxyAuthConfig::default(),
         }
+    }
+
+    /// Returns a sentence for each token of `[[admin.tokens]]`, and for the proxy, whose secret is missing
+    /// or short.
+    pub fn doubts(&self) -> Vec<String> {
+        let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token.value() {
+            Ok(token) => AdminToken::is_short(token.expose_secret()).then(|| {
+                format!("the admin token \"{name}\" is short: others may guess it; {LONG}")
+            }),
+            Err(reason) => {
+                Some(format!("the admin token \"{name}\" is not accepted: {reason}; {LONG}"))
+            }
+        };
+        let proxy = self.proxy_auth.settings().and_then(|it| it.secret);
+        let of_proxy = proxy.and_then(|(_, secret)| match secret.value() {
+            Ok(secret) => AdminToken::is_short(secret.expose_secret()).then(|| {
+                format!("the secret of the admin proxy is short: others may guess it; {LONG}")
+            }),
+            Err(reason) => {
+                Some(format!("users of the admin proxy are not admitted: {reason}; {LONG}"))
+            }
+        });
+        self.tokens.iter().filter_map(doubt).chain(of_proxy).collect()
     }
 
     /// Returns how people log in, where the listener is reached at this URL.

@@ -19,7 +19,7 @@ const TOKEN: &str = "SAVIO_API_TOKEN";
 pub type DestinationConfigs = BTreeMap<String, DestinationConfig>;
 
 /// Settings of one destination.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DestinationConfig {
     pub base_url: BaseUrl,
     /// If missing, nothing is sent to it, and webhooks are accepted all the same.

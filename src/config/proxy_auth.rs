@@ -15,7 +15,7 @@ use crate::secret::{self, Environment, Secret};
 const SECTION: &str = "admin.proxy_auth";
 
 /// What is written of it, perhaps partly in the file and partly in variables.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ProxyAuthConfig {
     header: Option<HeaderName>,
     from: Vec<Network>,

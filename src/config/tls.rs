@@ -15,7 +15,7 @@ use crate::secret::{self, Environment};
 
 /// The certificate of a listener, if it has one.
 // The files are not read here: commands that only ask the relay may not be allowed to read the key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TlsConfig {
     /// The section, such as `server.tls`.
     pub section: &'static str,

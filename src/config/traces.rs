@@ -10,6 +10,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::ReadDocuments;
+use super::values::set_if_some;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{Diagnostics, TomlTable, as_text, wrong_type};
@@ -143,6 +144,12 @@ impl TracesConfig {
     /// Returns the secrets of the configured headers, each with the header's name.
     pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, &Secret)> {
         self.headers.iter().map(|(name, secret)| (name.as_str(), secret))
+    }
+
+    pub(super) fn renew_secrets(&mut self, current: impl Fn(&str) -> Option<Secret>) {
+        for (name, secret) in &mut self.headers {
+            set_if_some(secret, current(name));
+        }
     }
 
     /// Returns where spans are sent; `None` if no traces are configured. Fails with the reason if a

@@ -31,6 +31,14 @@ pub(crate) fn in_one_line(text: &str) -> String {
     visible(text.trim_end()).replace('\n', " ")
 }
 
+/// Returns the text, with an ellipsis at the end if it is longer.
+pub(crate) fn shorten(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Returns whether a character controls a terminal: control characters, those that change the
 /// direction of the text (Unicode's `Bidi_Control`), and Unicode's line and paragraph separators.
 pub fn is_terminal_control(c: char) -> bool {

@@ -11,7 +11,7 @@ const CERTIFICATES: &str = "certificates";
 
 /// Checks the certificates. Files that cannot be used, a key that everyone may read, and an end that is
 /// near, are findings of the configuration.
-pub(super) fn certificates(config: &Config, findings: &mut Vec<Finding>) {
+pub(crate) fn certificates(config: &Config, findings: &mut Vec<Finding>) {
     for tls in [&config.tls, &config.admin.tls] {
         let Some(Ok(path)) = tls.certificate() else { continue };
         let Ok(certificate) = read_certificate(&path) else { continue };

@@ -4,7 +4,6 @@ use std::fs;
 use std::time::Duration;
 
 use super::finding::Finding;
-use crate::cli::output;
 use crate::store::sqlite::Settings;
 use crate::store::sqlite::engine::check::{
     CheckLimits, CheckResult, check, estimated_time, log_bytes_max,
@@ -22,17 +21,18 @@ const ADVICE: &str = "stop the relay, copy the file and its -wal, and replace it
     one, `sqlite3 FILE .recover` of a new version saves what it can: compare the number of events before \
     you use that, since an old version saves nothing";
 
+/// Returns what a person should know before the whole file is checked; none if there is no file.
+pub(crate) fn announcement(settings: &Settings) -> Option<String> {
+    let bytes = fs::metadata(&settings.path).ok()?.len();
+    let (shown, seconds) = (settings.path.display(), estimated_time(bytes).as_secs());
+    Some(format!(
+        "checking {shown}, {} MiB: this takes about {seconds} s, less if the file is cached",
+        bytes.div_ceil(MIB)
+    ))
+}
+
 pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
     let shown = settings.path.display();
-    let bytes = fs::metadata(&settings.path).map_or(0, |file| file.len());
-    if deep {
-        // On standard error and before the check, since minutes may pass without any other output.
-        let seconds = estimated_time(bytes).as_secs();
-        output::print_error(&format!(
-            "checking {shown}, {} MiB: this takes about {seconds} s, less if the file is cached",
-            bytes.div_ceil(MIB)
-        ));
-    }
     let checked = match log_bytes_max(settings) {
         Ok(log_bytes) => {
             check(&settings.path, CheckLimits { time: (!deep).then_some(SHORT), log_bytes }).await

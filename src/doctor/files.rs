@@ -3,23 +3,25 @@
 use std::path::Path;
 
 use super::finding::Finding;
-use crate::cli::check;
 use crate::clock;
 use crate::config::{self, Config};
-use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
+use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
-use crate::mapping_file::location::{DIRECTORY, Location, LocationError};
+use crate::mapping_file::location::{DIRECTORY, Location};
 use crate::mapping_file::readiness::{more_ready, ready_for_setup};
+use crate::mapping_file::test_run;
 use crate::secret::{Environment, PurposedSecret};
 
-const CONFIGURATION: &str = "configuration";
+/// Heading of all findings about the configuration.
+pub(super) const CONFIGURATION: &str = "configuration";
 const MAPPINGS: &str = "mapping files";
 const SOURCES: &str = "sources";
 
 /// Reads the configuration; none if it cannot be used, so that nothing else can be checked.
-pub(super) fn configuration(
+pub(crate) fn configuration(
     path: Option<&Path>,
     environment: &Environment,
     findings: &mut Vec<Finding>,
@@ -82,31 +84,44 @@ fn found(part: &'static str, document: &Document, mistake: &Diagnostic) -> Findi
     }
 }
 
-/// Checks the mapping files and runs their tests; returns those that could be read.
-pub(super) fn sources(
-    read: Result<Vec<MappingFile>, LocationError>,
+/// Reads the configured mapping files and runs their tests; returns those that could be read.
+pub(crate) fn mapping_files(
     config: &Config,
+    environment: &Environment,
     findings: &mut Vec<Finding>,
 ) -> Vec<MappingFile> {
-    let mut files = match read {
+    let location = Location::of(&config.mappings);
+    let mut files = match location.files(&config.destination_names(), environment) {
         Ok(files) => files,
         Err(error) => {
             findings.push(Finding::wrong(MAPPINGS, error.to_string()));
             return Vec::new();
         }
     };
-    let location = Location::of(&config.mappings);
     let limits = config.intake.limits();
     for file in &mut files {
-        check::examine(file, &limits);
+        examine(file, &limits);
         findings.extend(file.mistakes.iter().map(|it| found(MAPPINGS, &file.document, it)));
     }
     findings.push(count(&location, &files));
     for (file, note) in files.iter().filter_map(|file| Some((file, file.outdated_copy()?))) {
         findings.push(Finding::warning(MAPPINGS, format!("{}: {note}", file.document.name)));
     }
-    statuses(&files, findings);
     files
+}
+
+/// Runs the file's tests and adds their failures to its mistakes.
+fn examine(source: &mut MappingFile, limits: &PayloadLimits) {
+    let results = test_run::run(source, limits);
+    source.mistakes.extend(results.mistakes);
+    let name = &source.document.name;
+    let help = format!("`savio-relay check {name}` shows what differs, and how to accept it");
+    let changed = results.changed.iter().map(|it| it.diagnostic().help(help.as_str()));
+    source.mistakes.extend(changed.collect::<Vec<_>>());
+    if !source.mistakes.iter().any(Diagnostic::is_error) {
+        source.mistakes.extend(results.unreached);
+    }
+    diagnostic::limit(&source.document, &mut source.mistakes);
 }
 
 fn count(location: &Location, files: &[MappingFile]) -> Finding {
@@ -131,13 +146,14 @@ fn count(location: &Location, files: &[MappingFile]) -> Finding {
                 if wrong == 1 { "has" } else { "have" }
             ),
         )
-        .advice("`savio-relay check` shows each mistake at its place"),
+        .advice("`savio-relay check` shows each mistake at its place")
+        .command("savio-relay check"),
     }
 }
 
 /// Adds a finding for each source: first those that accept webhooks, then those that are off for a
 /// reason that somebody has to know, and one for all bundled ones that only wait to be set up.
-fn statuses(files: &[MappingFile], findings: &mut Vec<Finding>) {
+pub(crate) fn statuses(files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
     let ready = ready_for_setup(files);
     let (mut accepting, mut off) = (Vec::new(), Vec::new());
@@ -176,6 +192,7 @@ fn statuses(files: &[MappingFile], findings: &mut Vec<Finding>) {
     if is_none_live {
         let advice = "set the secret of one: `savio-relay providers` lists the bundled sources with \
             their secrets, and `savio-relay init NAME` prints how to set one up";
-        findings.push(Finding::wrong(SOURCES, "no source is live").advice(advice));
+        let finding = Finding::wrong(SOURCES, "no source is live").advice(advice);
+        findings.push(finding.command("savio-relay providers"));
     }
 }

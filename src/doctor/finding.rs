@@ -1,14 +1,10 @@
-//! Findings, printed as a list or as JSON.
+//! Findings: what was checked, the result, and what to do.
 
 use serde::Serialize;
-use serde_json::json;
-
-use crate::cli::output::{self, bold, stdout_style};
-use crate::diagnostics::report::OutputStyle;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum FindingLevel {
+pub(crate) enum FindingLevel {
     Ok,
     /// It works, and may be intended.
     Warning,
@@ -17,108 +13,49 @@ pub(super) enum FindingLevel {
     Unseen,
 }
 
-impl FindingLevel {
-    fn as_str(self) -> &'static str {
-        match self {
-            FindingLevel::Ok => "ok",
-            FindingLevel::Warning => "warning",
-            FindingLevel::Wrong => "WRONG",
-            FindingLevel::Unseen => "unseen",
-        }
-    }
-}
-
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// Heading below which it is listed.
-    part: &'static str,
+    pub(crate) part: &'static str,
     #[serde(rename = "verdict")]
-    pub(super) level: FindingLevel,
+    pub(crate) level: FindingLevel,
     /// What was checked, and the result.
-    pub(super) found: String,
+    pub(crate) found: String,
     /// What to do.
-    advice: Option<String>,
+    pub(crate) advice: Option<String>,
+    /// A command that does it or shows more, as it is typed.
+    pub(crate) command: Option<String>,
 }
 
 impl Finding {
-    pub(super) fn ok(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { part, level: FindingLevel::Ok, found: found.into(), advice: None }
+    pub(crate) fn ok(part: &'static str, found: impl Into<String>) -> Finding {
+        Finding { part, level: FindingLevel::Ok, found: found.into(), advice: None, command: None }
     }
 
-    pub(super) fn warning(part: &'static str, found: impl Into<String>) -> Finding {
+    pub(crate) fn warning(part: &'static str, found: impl Into<String>) -> Finding {
         Finding { level: FindingLevel::Warning, ..Finding::ok(part, found) }
     }
 
-    pub(super) fn wrong(part: &'static str, found: impl Into<String>) -> Finding {
+    pub(crate) fn wrong(part: &'static str, found: impl Into<String>) -> Finding {
         Finding { level: FindingLevel::Wrong, ..Finding::ok(part, found) }
     }
 
-    pub(super) fn unseen(part: &'static str, found: impl Into<String>) -> Finding {
+    pub(crate) fn unseen(part: &'static str, found: impl Into<String>) -> Finding {
         Finding { level: FindingLevel::Unseen, ..Finding::ok(part, found) }
     }
 
-    pub(super) fn at(level: FindingLevel, part: &'static str, found: impl Into<String>) -> Finding {
+    pub(crate) fn at(level: FindingLevel, part: &'static str, found: impl Into<String>) -> Finding {
         Finding { level, ..Finding::ok(part, found) }
     }
 
     #[must_use]
-    pub(super) fn advice(self, advice: impl Into<String>) -> Finding {
+    pub(crate) fn advice(self, advice: impl Into<String>) -> Finding {
         Finding { advice: Some(advice.into()), ..self }
     }
-}
 
-fn count(findings: &[Finding], level: FindingLevel) -> usize {
-    findings.iter().filter(|finding| finding.level == level).count()
-}
-
-pub(super) fn json(findings: &[Finding]) -> String {
-    let shown = json!({
-        "wrong": count(findings, FindingLevel::Wrong),
-        "unseen": count(findings, FindingLevel::Unseen),
-        "warnings": count(findings, FindingLevel::Warning),
-        "findings": findings,
-    });
-    output::json(&format!("{shown:#}\n"))
-}
-
-pub(super) fn text(findings: &[Finding]) -> String {
-    let look = stdout_style();
-    let mut shown = String::new();
-    let mut part = "";
-    for finding in findings {
-        if finding.part != part {
-            part = finding.part;
-            shown += &format!("{}\n", bold(part, look));
-        }
-        shown += &line(finding, look);
+    #[must_use]
+    pub(crate) fn command(self, command: impl Into<String>) -> Finding {
+        Finding { command: Some(command.into()), ..self }
     }
-    shown + "\n" + &summary(findings) + "\n"
-}
-
-fn line(finding: &Finding, look: OutputStyle) -> String {
-    let level = format!("{:7}", finding.level.as_str());
-    let level = match finding.level {
-        FindingLevel::Ok => level,
-        FindingLevel::Warning | FindingLevel::Wrong | FindingLevel::Unseen => bold(&level, look),
-    };
-    let mut shown = format!("  {level}  {}\n", output::line(&finding.found));
-    if let Some(advice) = &finding.advice {
-        shown += &format!("           -> {}\n", output::line(advice));
-    }
-    shown
-}
-
-fn summary(findings: &[Finding]) -> String {
-    let [wrong, unseen, warnings] =
-        [FindingLevel::Wrong, FindingLevel::Unseen, FindingLevel::Warning]
-            .map(|it| count(findings, it));
-    let mut parts = vec![format!("checked: {}", findings.len())];
-    parts.extend((wrong > 0).then(|| format!("{wrong} wrong")));
-    parts.extend((unseen > 0).then(|| format!("{unseen} could not be checked")));
-    parts.extend((warnings > 0).then(|| format!("{warnings} with a warning")));
-    if parts.len() == 1 {
-        parts.push("all is well".to_owned());
-    }
-    parts.join(", ")
 }

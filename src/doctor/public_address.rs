@@ -37,32 +37,34 @@ use connection::OpenedConnection;
 use heading::PUBLIC;
 use proxy_kind::ProxyKind;
 use responder::Responder;
-use way::{Needs, NoKey, RelayAddresses, Way};
+use way::{Needs, RelayAddresses, Way};
+pub(crate) use way::{NoKey, TestKey};
 
-/// Longest time for all of it, since a person waits. A way that works takes a second or two, and longer for its
-/// largest body only.
-const TIME_MAX: Duration = Duration::from_secs(90);
-
-/// Checks the public address, if there is one.
-pub(super) async fn check(config: &Config, files: &[MappingFile], findings: &mut Vec<Finding>) {
+/// Checks the public address, if there is one, by test webhooks if there is a key for them. A way that
+/// works takes a second or two, and longer for its largest body only.
+pub(crate) async fn check(
+    (config, files): (&Config, &[MappingFile]),
+    issued: Result<TestKey, NoKey>,
+    time_max: Duration,
+    findings: &mut Vec<Finding>,
+) {
     let Some(base) = config.intake.public_url.as_deref() else { return };
     let Ok(url) = base.parse::<Url>() else { return };
-    let checked = timeout(TIME_MAX, ask(config, files, (base, &url), findings)).await;
-    if checked.is_err() {
+    let asked = ask((config, files), issued, (base, &url), findings);
+    if timeout(time_max, asked).await.is_err() {
         let found =
-            format!("{base} is slow: the rest was not checked after {} s", TIME_MAX.as_secs());
+            format!("{base} is slow: the rest was not checked after {} s", time_max.as_secs());
         let advice = "look at the proxy and the line of this machine, and run doctor again";
         findings.push(Finding::unseen(PUBLIC, found).advice(advice));
     }
 }
 
 async fn ask(
-    config: &Config,
-    files: &[MappingFile],
+    (config, files): (&Config, &[MappingFile]),
+    issued: Result<TestKey, NoKey>,
     (base, url): (&str, &Url),
     findings: &mut Vec<Finding>,
 ) {
-    let issued = way::issue_key(config).await;
     let is_running = !matches!(issued, Err(NoKey::NoRelay));
     let host = url.host_str().unwrap_or_default();
     let Some(entry) = enter((base, url), is_running, findings).await else { return };
@@ -201,8 +203,8 @@ fn not_tested(why: NoKey) -> Finding {
                 "what arrives of a webhook was not tested: the relay that runs is an older version";
             Finding::unseen(PUBLIC, found).advice("restart it with this version")
         }
-        NoKey::Failed(error) => {
-            let found = format!("what arrives of a webhook was not tested: {error}");
+        NoKey::Failed(reason) => {
+            let found = format!("what arrives of a webhook was not tested: {reason}");
             Finding::unseen(PUBLIC, found)
         }
     }

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::finding::Finding;
 use crate::clock;
-use crate::config::{Config, DestinationConfig};
+use crate::config::{DestinationConfig, DestinationConfigs};
 use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
 use crate::savio::{Client, ProbeError, Settings};
@@ -28,8 +29,9 @@ const CLOCK_WRONG_S: u64 = 120;
 /// The beginning of 2026, before which this version did not exist: an earlier time is wrong.
 const BEGINNING: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
-pub(super) async fn destinations(
-    config: &Config,
+/// Asks all destinations at the same time.
+pub(crate) async fn destinations(
+    destinations: &DestinationConfigs,
     files: &[MappingFile],
     findings: &mut Vec<Finding>,
 ) {
@@ -37,24 +39,9 @@ pub(super) async fn destinations(
     let is_live =
         |file: &&MappingFile| file.source.as_ref().is_some_and(|it| it.off_reason(now).is_none());
     let used: BTreeSet<&str> = files.iter().filter(is_live).map(MappingFile::destination).collect();
+    let asked = destinations.iter().map(|(name, to)| ask((name, to), used.contains(name.as_str())));
     let mut client_with_time = None;
-    for (name, to) in &config.destinations {
-        let (finding, client) = match to.token.value() {
-            Err(reason) if used.contains(name.as_str()) => {
-                let found = format!("{name}: {reason}, so a relay that starts now sends nothing");
-                (Finding::wrong(SAVIO, found).advice("Savio shows it at Settings, API"), None)
-            }
-            Err(reason) => {
-                let found = format!("{name}: {reason}, and no live source sends to it");
-                (Finding::warning(SAVIO, found), None)
-            }
-            Ok(token) => {
-                let timeout = to.timeout.min(TIMEOUT_MAX);
-                let base_url = to.base_url.clone();
-                let settings = Settings { base_url, token: token.clone(), timeout };
-                probe(name, to.insecure, settings).await
-            }
-        };
+    for ((name, to), (finding, client)) in destinations.iter().zip(join_all(asked).await) {
         findings.push(finding);
         findings.extend(exposure(name, to));
         client_with_time = client_with_time.or(client);
@@ -64,6 +51,26 @@ pub(super) async fn destinations(
         None => None,
     };
     findings.push(compare(clock::now(), theirs));
+}
+
+/// Asks a destination; returns also the client if it was answered.
+async fn ask((name, to): (&str, &DestinationConfig), is_used: bool) -> (Finding, Option<Client>) {
+    match to.token.value() {
+        Err(reason) if is_used => {
+            let found = format!("{name}: {reason}, so a relay that starts now sends nothing");
+            (Finding::wrong(SAVIO, found).advice("Savio shows it at Settings, API"), None)
+        }
+        Err(reason) => {
+            let found = format!("{name}: {reason}, and no live source sends to it");
+            (Finding::warning(SAVIO, found), None)
+        }
+        Ok(token) => {
+            let timeout = to.timeout.min(TIMEOUT_MAX);
+            let base_url = to.base_url.clone();
+            let settings = Settings { base_url, token: token.clone(), timeout };
+            probe(name, to.insecure, settings).await
+        }
+    }
 }
 
 /// Reports proxies and unencrypted connections, through which others can see the token.
@@ -97,18 +104,22 @@ async fn probe(name: &str, insecure: bool, settings: Settings) -> (Finding, Opti
         let advice = "nothing is sent until then, and events wait";
         return (Finding::wrong(SAVIO, found).advice(advice), None);
     }
-    let finding = match client.probe().await {
-        Ok(()) => Finding::ok(SAVIO, format!("{name}: {url} answers and accepts the token")),
+    match client.probe().await {
+        Ok(()) => {
+            let found = format!("{name}: {url} answers and accepts the token");
+            (Finding::ok(SAVIO, found), Some(client))
+        }
         Err(ProbeError { status, reason }) => {
             // Without an answer, the reason names the URL itself.
             let found = match status {
                 Some(_) => format!("{name}: asked {url} for a contact, and {reason}"),
                 None => format!("{name}: {reason}"),
             };
-            Finding::wrong(SAVIO, found).advice(advice(status))
+            let finding = Finding::wrong(SAVIO, found).advice(advice(status));
+            // Whoever does not answer would only be waited for once more.
+            (finding, status.map(|_| client))
         }
-    };
-    (finding, Some(client))
+    }
 }
 
 fn advice(status: Option<u16>) -> &'static str {
@@ -149,7 +160,7 @@ fn compare(ours: Timestamp, theirs: Option<Timestamp>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::finding::FindingLevel;
+    use crate::doctor::finding::FindingLevel;
 
     #[test]
     fn clock_is_judged_by_its_difference() {

@@ -10,7 +10,6 @@ use rustix::process::geteuid;
 use super::damage::{MIB, STORE, damage};
 use super::finding::Finding;
 use crate::clock;
-use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::delivery::why_closed_in;
 use crate::diagnostics::counted;
@@ -21,12 +20,8 @@ use crate::store::sqlite::engine::file_system::FileSystem;
 use crate::store::sqlite::{OpenError, Settings, check_former_place, disk_space, is_served};
 use crate::store::{Archive, DiskSpace, Sqlite, StateCount, Store, StoreError, WaitingCount};
 
-pub(super) async fn store(
-    config: &Config,
-    (sources, deep): (&[MappingFile], bool),
-    findings: &mut Vec<Finding>,
-) {
-    let settings = &config.store;
+/// Checks the folder, the disk and the file, without opening it.
+pub(crate) fn place(settings: &Settings, findings: &mut Vec<Finding>) {
     let folder = settings.folder();
     if !folder.is_dir() {
         let found = format!("the folder {} is not there", folder.display());
@@ -42,16 +37,37 @@ pub(super) async fn store(
     if settings.path.exists() {
         findings.push(owner(&settings.path));
         findings.push(server(&settings.path));
-        let damage = damage(settings, deep).await;
-        // What keeps the file from being opened is found twice.
-        let others = events(settings, sources).await.into_iter().filter(|it| *it != damage);
-        let others: Vec<Finding> = others.collect();
-        findings.push(damage);
-        findings.extend(others);
     } else {
         let found = format!("{} does not exist yet: `serve` creates it", settings.path.display());
         findings.push(Finding::ok(STORE, found));
     }
+}
+
+/// Looks for damage and for events that wait, if there is a file; all of it with `deep`.
+pub(crate) async fn content(
+    settings: &Settings,
+    (sources, deep): (&[MappingFile], bool),
+    findings: &mut Vec<Finding>,
+) {
+    if !settings.path.exists() {
+        return;
+    }
+    let damage = damage(settings, deep).await;
+    // What keeps the file from being opened is found twice.
+    let others = events(settings, sources).await.into_iter().filter(|it| *it != damage);
+    let others: Vec<Finding> = others.collect();
+    findings.push(damage);
+    findings.extend(others);
+}
+
+/// Does the same from within the relay that has the store open.
+pub(super) async fn content_of_open(
+    (settings, store): (&Settings, &Sqlite),
+    sources: &[MappingFile],
+) -> Vec<Finding> {
+    let mut findings = vec![damage(settings, false).await];
+    findings.extend(events_of(store, sources).await);
+    findings
 }
 
 fn writable(settings: &Settings) -> Finding {
@@ -116,6 +132,7 @@ fn owner(path: &Path) -> Finding {
         Ok(file) if file.mode() & 0o077 != 0 => {
             Finding::warning(STORE, format!("{shown} can be read by other users"))
                 .advice(format!("chmod 600 {shown}: it contains what your customers wrote"))
+                .command(format!("chmod 600 {shown}"))
         }
         Ok(file) if file.uid() != geteuid().as_raw() => {
             let (owner, us) = (file.uid(), geteuid().as_raw());
@@ -147,16 +164,22 @@ async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
         }
         Err(error) => return vec![Finding::wrong(STORE, error.to_string())],
     };
-    let mut found = counts(&store).await;
-    if let Ok(found) = &mut found {
-        found.extend(store.newer.map(|newer| Finding::warning(STORE, newer.to_string())));
-        match waiting(&store, sources).await {
-            Ok(waiting) => found.extend(waiting),
-            Err(error) => found.push(Finding::unseen(STORE, error.to_string())),
-        }
-    }
+    let found = events_of(&store, sources).await;
     store.close().await;
-    found.unwrap_or_else(|error| vec![Finding::unseen(STORE, error.to_string())])
+    found
+}
+
+async fn events_of(store: &Sqlite, sources: &[MappingFile]) -> Vec<Finding> {
+    let mut found = match counts(store).await {
+        Ok(found) => found,
+        Err(error) => return vec![Finding::unseen(STORE, error.to_string())],
+    };
+    found.extend(store.newer.map(|newer| Finding::warning(STORE, newer.to_string())));
+    match waiting(store, sources).await {
+        Ok(waiting) => found.extend(waiting),
+        Err(error) => found.push(Finding::unseen(STORE, error.to_string())),
+    }
+    found
 }
 
 async fn counts(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
@@ -177,18 +200,21 @@ async fn counts(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
         found.push(match minutes {
             ..60 => Finding::ok(STORE, waits),
             _ => Finding::warning(STORE, waits)
-                .advice("`savio-relay events list --state queued` shows what each waits for"),
+                .advice("`savio-relay events list --state queued` shows what each waits for")
+                .command("savio-relay events list --state queued"),
         });
     }
     let dead = of(State::Dead);
     if dead > 0 {
         let advice = "`savio-relay dead list` says why, `dead replay` sends them again";
-        found.push(Finding::warning(STORE, format!("dead events: {dead}")).advice(advice));
+        let finding = Finding::warning(STORE, format!("dead events: {dead}")).advice(advice);
+        found.push(finding.command("savio-relay dead list"));
     }
     let held = of(State::Held);
     if held > 0 {
         let advice = "`savio-relay events release` ends it: --arrived or --again";
-        found.push(Finding::warning(STORE, format!("held events: {held}")).advice(advice));
+        let finding = Finding::warning(STORE, format!("held events: {held}")).advice(advice);
+        found.push(finding.command("savio-relay events list --state held"));
     }
     Ok(found)
 }
@@ -205,10 +231,11 @@ async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding
         store.counts().await?.into_iter().filter(|it| it.state == State::Queued)
     {
         let is_paused = paused.contains_key(&source);
-        if let Some((reason, advice)) = why_waits(store, files, (&source, is_paused)).await? {
+        if let Some(why) = why_waits(store, files, (&source, is_paused)).await? {
             let (events, wait) = (counted(events, "queued event"), wait(events));
-            let waits = format!("{events} of {source} {wait}: {reason}");
-            found.push(Finding::warning(STORE, waits).advice(advice));
+            let waits = format!("{events} of {source} {wait}: {}", why.reason);
+            let finding = Finding::warning(STORE, waits).advice(why.advice);
+            found.push(Finding { command: why.command, ..finding });
         }
     }
     for WaitingCount { source, claimed, unclaimed } in store.waiting().await? {
@@ -216,36 +243,48 @@ async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding
         let (events, wait) = (counted(events, "queued event"), wait(events));
         let waits = format!("{events} of {source} {wait} for another event");
         let advice = "`savio-relay events list --state queued` shows for which";
-        found.push(Finding::ok(STORE, waits).advice(advice));
+        let finding = Finding::ok(STORE, waits).advice(advice);
+        found.push(finding.command("savio-relay events list --state queued"));
     }
     Ok(found)
 }
 
-/// Returns why no queued event of the source is sent, and what ends that; none if they are sent.
+/// Why no queued event of a source is sent, and what ends that.
+struct SourceWait {
+    reason: String,
+    advice: &'static str,
+    command: Option<String>,
+}
+
+/// Returns why no queued event of the source is sent; none if they are sent.
 async fn why_waits(
     store: &dyn Store,
     files: &[MappingFile],
     (source, is_paused): (&SourceName, bool),
-) -> Result<Option<(String, &'static str)>, StoreError> {
+) -> Result<Option<SourceWait>, StoreError> {
     let file = files.iter().find(|it| it.name.as_ref() == Some(source));
     // An empty list may mean that the files could not be read.
     let has_mapping = files.is_empty() || file.is_some();
-    if let Some(wait) = why_source_waits(source, (has_mapping, is_paused)) {
-        let advice = if has_mapping {
-            "`savio-relay sources resume NAME` ends the pause"
+    if let Some(WaitingFor { reason, .. }) = why_source_waits(source, (has_mapping, is_paused)) {
+        let (advice, command) = if has_mapping {
+            let command = format!("savio-relay sources resume {source}");
+            ("`savio-relay sources resume NAME` ends the pause", Some(command))
         } else {
-            "put its mapping file back: they wait until then"
+            ("put its mapping file back: they wait until then", None)
         };
-        return Ok(Some((wait.reason, advice)));
+        return Ok(Some(SourceWait { reason, advice, command }));
     }
     let destination = file.map_or(DEFAULT_DESTINATION, MappingFile::destination);
     let closed = why_closed_in(store, destination, clock::now()).await?;
     Ok(closed.map(|WaitingFor { kind, reason, until }| {
         let next = until.map(|at| format!(", next try at {} UTC", at.strftime("%H:%M:%S")));
-        let advice = match kind {
-            WaitKind::PausedByPerson => "`savio-relay destinations resume` ends the pause",
-            _ => "`savio-relay destinations probe` asks Savio at once",
+        let (advice, action) = match kind {
+            WaitKind::PausedByPerson => {
+                ("`savio-relay destinations resume` ends the pause", "resume")
+            }
+            _ => ("`savio-relay destinations probe` asks Savio at once", "probe"),
         };
-        (reason + &next.unwrap_or_default(), advice)
+        let command = Some(format!("savio-relay destinations {action} {destination}"));
+        SourceWait { reason: reason + &next.unwrap_or_default(), advice, command }
     }))
 }

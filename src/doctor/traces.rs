@@ -3,13 +3,13 @@
 use tokio::task::spawn_blocking;
 
 use super::finding::Finding;
-use crate::config::Config;
+use crate::config::TracesConfig;
 use crate::telemetry::traces::{Target, check_connection};
 
 const TRACES: &str = "traces";
 
-pub(super) async fn collector(config: &Config, findings: &mut Vec<Finding>) {
-    findings.push(match config.traces.target() {
+pub(crate) async fn collector(config: &TracesConfig, findings: &mut Vec<Finding>) {
+    findings.push(match config.target() {
         Ok(None) => Finding::ok(TRACES, "none are sent: no collector is configured"),
         Ok(Some(target)) => probe(target).await,
         Err(reason) => Finding::wrong(TRACES, format!("none are sent: {reason}"))

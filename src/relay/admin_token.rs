@@ -31,7 +31,7 @@ impl StartTokens {
         let tokens = iter::once(main).chain(named(&config.admin)).collect();
         let tokens = Arc::new(AdminTokens::new(tokens));
         let roles = config.admin.tokens.iter().map(|it| (it.name.clone(), it.role)).collect();
-        Ok(StartTokens { tokens, origin, doubts: doubts(&config.admin), roles })
+        Ok(StartTokens { tokens, origin, doubts: config.admin.doubts(), roles })
     }
 
     /// Accepts another secret for `admin.token` from now on, and no longer the one before.
@@ -105,29 +105,6 @@ fn named(config: &AdminConfig) -> impl Iterator<Item = AdminToken> {
     config.tokens.iter().filter_map(|TokenConfig { name, role, token, .. }| {
         AdminToken::new(name, *role, token.value().ok()?)
     })
-}
-
-/// What to do about a secret that is missing or short.
-const LONG: &str = "give it a long secret, such as `openssl rand -hex 32` makes";
-
-/// Returns a sentence for each token of `[[admin.tokens]]`, and for the proxy, whose secret is missing
-/// or short.
-pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
-    let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token.value() {
-        Ok(token) => AdminToken::is_short(token.expose_secret())
-            .then(|| format!("the admin token \"{name}\" is short: others may guess it; {LONG}")),
-        Err(reason) => {
-            Some(format!("the admin token \"{name}\" is not accepted: {reason}; {LONG}"))
-        }
-    };
-    let proxy = config.proxy_auth.settings().and_then(|it| it.secret);
-    let of_proxy = proxy.and_then(|(_, secret)| match secret.value() {
-        Ok(secret) => AdminToken::is_short(secret.expose_secret()).then(|| {
-            format!("the secret of the admin proxy is short: others may guess it; {LONG}")
-        }),
-        Err(reason) => Some(format!("users of the admin proxy are not admitted: {reason}; {LONG}")),
-    });
-    config.tokens.iter().filter_map(doubt).chain(of_proxy).collect()
 }
 
 /// Returns the file for a generated token, in which commands find it.

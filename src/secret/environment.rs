@@ -29,6 +29,12 @@ impl Environment {
         Environment { folder: folder.to_owned(), ..self }
     }
 
+    /// Returns the same surroundings, which know no value that a file had before.
+    #[must_use]
+    pub fn without_last_values(&self) -> Environment {
+        Environment { last_values: Arc::default(), ..self.clone() }
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }

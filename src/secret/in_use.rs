@@ -107,6 +107,12 @@ impl SecretsInUse {
         self.secrets.write().unwrap_or_else(PoisonError::into_inner).extend(new);
     }
 
+    /// Returns the first secret for a purpose.
+    pub fn current(&self, purpose: &SecretPurpose) -> Option<Secret> {
+        let current = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        current.get(purpose)?.first().cloned()
+    }
+
     /// Returns whether this is not the value that is used for its purpose.
     pub fn differs(&self, new: &PurposedSecret) -> bool {
         let Ok(value) = new.secret.value() else { return false };

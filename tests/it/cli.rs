@@ -10,6 +10,7 @@ mod doctor;
 mod draft;
 mod environment;
 mod events;
+mod health;
 mod healthcheck;
 mod import;
 mod init;

@@ -1,17 +1,15 @@
-//! Check of a running relay's secrets: whether they are the ones that are found here. The relay is
-//! given fingerprints and answers which are right, so that no secret leaves a process.
+//! Comparison of the secrets that are found here with those of the running relay. It is given
+//! fingerprints and answers which are right, so that no secret leaves a process.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::finding::Finding;
 use crate::cli::relay_client::{CallError, RelayClient};
 use crate::config::Config;
+use crate::doctor::finding::Finding;
+use crate::doctor::secrets::{SECRETS, advice, found, judged, nonce};
 use crate::mapping_file::file::MappingFile;
-use crate::secret::{PurposedSecret, SecretLocation, fingerprint};
-
-const SECRETS: &str = "secrets in use";
+use crate::secret::{KeptSecret, PurposedSecret, SecretComparison, fingerprint};
 
 #[derive(Debug, Deserialize)]
 struct ComparisonAnswer {
@@ -27,20 +25,20 @@ struct PurposeState {
 #[derive(Debug, Deserialize)]
 struct KeptFile {
     purpose: String,
+    #[serde(default)]
+    from: String,
     reason: String,
 }
 
 /// Compares the secrets that are found here with those of the running relay, if one runs.
 pub(super) async fn in_use(config: &Config, files: &[MappingFile], findings: &mut Vec<Finding>) {
-    let own = config.secrets().into_iter();
-    let own = own.chain(files.iter().flat_map(MappingFile::purposed_secrets));
-    let found: Vec<PurposedSecret> = own.filter(|it| it.secret.value().is_ok()).collect();
+    let found = found(config, files);
     let answer = match RelayClient::of(config) {
         Ok(relay) => relay.optional().post_json("secrets/compare", &question(&found)).await,
         Err(error) => Err(error),
     };
     match answer {
-        Ok(answer) => findings.extend(compared(&found, &answer)),
+        Ok(answer) => findings.extend(compared(&found, answer)),
         Err(CallError::WrongToken { .. }) => {
             let location = config.admin.token.location();
             let what = format!(
@@ -56,7 +54,7 @@ pub(super) async fn in_use(config: &Config, files: &[MappingFile], findings: &mu
 }
 
 fn question(found: &[PurposedSecret]) -> Value {
-    let nonce = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let nonce = nonce();
     let fingerprints = found.iter().filter_map(|PurposedSecret { purpose, secret }| {
         let fingerprint = fingerprint(nonce.as_bytes(), purpose, secret.value().ok()?);
         Some(json!({ "purpose": purpose.to_string(), "fingerprint": fingerprint }))
@@ -64,39 +62,17 @@ fn question(found: &[PurposedSecret]) -> Value {
     json!({ "secrets": fingerprints.collect::<Vec<_>>(), "nonce": nonce })
 }
 
-fn compared(found: &[PurposedSecret], answer: &ComparisonAnswer) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (PurposedSecret { purpose, secret }, compared) in found.iter().zip(&answer.secrets) {
-        let location = secret.location();
-        let what = match compared.state.as_str() {
-            "same" => continue,
-            "unused" => {
-                format!("{purpose}: the running relay has no value, and {location} has one")
-            }
-            _ => {
-                format!("{purpose}: the running relay still uses another value than {location} has")
-            }
-        };
-        findings.push(Finding::wrong(SECRETS, what).advice(advice(location)));
-    }
-    for KeptFile { purpose, reason } in &answer.kept {
-        let what = format!("{purpose}: {reason}, so the running relay uses the value from before");
-        let advice = "correct the file, then send SIGHUP to the relay";
-        findings.push(Finding::warning(SECRETS, what).advice(advice));
-    }
-    if findings.is_empty() {
-        let what = format!("the running relay uses all {} that are found here", found.len());
-        findings.push(Finding::ok(SECRETS, what));
-    }
-    findings
-}
-
-fn advice(location: &SecretLocation) -> &'static str {
-    if location.is_credential() {
-        "restart the service: systemd copies its credentials only when it starts"
-    } else if location.is_file() {
-        "send SIGHUP to the relay, which reads files again"
-    } else {
-        "restart the relay: variables are only read at its start"
-    }
+fn compared(found: &[PurposedSecret], answer: ComparisonAnswer) -> Vec<Finding> {
+    let state = |it: PurposeState| match it.state.as_str() {
+        "same" => SecretComparison::Same,
+        "unused" => SecretComparison::Unused,
+        _ => SecretComparison::Different,
+    };
+    let states: Vec<SecretComparison> = answer.secrets.into_iter().map(state).collect();
+    let kept = answer.kept.into_iter().map(|KeptFile { purpose, from, reason }| KeptSecret {
+        purpose,
+        reference: from,
+        reason,
+    });
+    judged((found, &states), &kept.collect::<Vec<_>>())
 }

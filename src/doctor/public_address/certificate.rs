@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::heading::PUBLIC;
-use crate::cli::doctor::finding::Finding;
+use crate::doctor::finding::Finding;
 use crate::listener::tls::certificate::{Certificate, Validity};
 
 /// The certificates that a server shows.
@@ -91,7 +91,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::cli::doctor::finding::FindingLevel;
+    use crate::doctor::finding::FindingLevel;
 
     /// Returns a certificate that is valid from January to March of 2026.
     fn certificate() -> Certificate {

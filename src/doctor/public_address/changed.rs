@@ -6,8 +6,8 @@ use super::heading::PUBLIC;
 use super::proxy_kind::ProxyKind;
 use super::test_request::Subject;
 use super::way::Way;
-use crate::cli::doctor::finding::{Finding, FindingLevel};
-use crate::cli::output::shorten;
+use crate::diagnostics::shorten;
+use crate::doctor::finding::{Finding, FindingLevel};
 
 /// Longest path that is shown.
 const SHOWN_CHARS: usize = 120;

@@ -114,7 +114,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::cli::doctor::public_address::test_request::BODY;
+    use crate::doctor::public_address::test_request::BODY;
 
     const SEGMENT: &str = "~00ab";
 

@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::heading::PUBLIC;
 use super::resolution::is_private;
-use crate::cli::doctor::finding::Finding;
+use crate::doctor::finding::Finding;
 use crate::http_client::expecting_any;
 
 const TIME_MAX: Duration = Duration::from_secs(4);
@@ -124,7 +124,7 @@ pub(super) struct NoHandshake;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::finding::FindingLevel;
+    use crate::doctor::finding::FindingLevel;
 
     #[test]
     fn address_that_is_not_reached_is_judged_by_where_it_is() {

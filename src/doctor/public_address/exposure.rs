@@ -10,7 +10,7 @@ use super::heading::PUBLIC;
 use super::proxy_kind::ProxyKind;
 use super::responder::{self, Responder};
 use super::way::Way;
-use crate::cli::doctor::finding::Finding;
+use crate::doctor::finding::Finding;
 
 /// Paths that only the admin API has, below usual prefixes too. They are asked without a token.
 const PATHS: [&str; 5] = [

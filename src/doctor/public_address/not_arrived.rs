@@ -6,7 +6,7 @@ use super::proxy_kind::ProxyKind;
 use super::responder::Responder;
 use super::test_request::Subject;
 use super::way::RelayAddresses;
-use crate::cli::doctor::finding::{Finding, FindingLevel};
+use crate::doctor::finding::{Finding, FindingLevel};
 use crate::http_client::CallFailure;
 
 /// A test webhook that did not arrive.

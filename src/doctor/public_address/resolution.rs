@@ -8,7 +8,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::heading::PUBLIC;
-use crate::cli::doctor::finding::Finding;
+use crate::doctor::finding::Finding;
 
 const TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -110,7 +110,7 @@ pub(super) fn is_private(address: &IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::finding::FindingLevel;
+    use crate::doctor::finding::FindingLevel;
 
     #[test]
     fn private_addresses_are_warned_about() {
@@ -139,7 +139,7 @@ mod tests {
     fn own_name_of_a_machine_may_be_from_its_file_of_hosts() {
         let is_file_named = |host: &str, address: &str| {
             let found = reach(host, &[SocketAddr::new(address.parse().unwrap(), 443)]);
-            crate::cli::doctor::finding::json(&[found.unwrap()]).contains("/etc/hosts")
+            found.unwrap().advice.unwrap().contains("/etc/hosts")
         };
         assert!(is_file_named("relay.example.com", "127.0.1.1"));
         assert!(!is_file_named("relay.example.com", "192.168.1.1"));

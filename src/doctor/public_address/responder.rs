@@ -4,7 +4,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::call::Answer;
-use crate::cli::output::shorten;
+use crate::diagnostics::shorten;
 use crate::intake::echo::{EchoKey, EchoReport, SIGNATURE_HEADER};
 use crate::json;
 

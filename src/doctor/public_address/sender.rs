@@ -8,7 +8,7 @@ use super::proxy_kind::ProxyKind;
 use super::resolution::is_private;
 use super::test_request::MADE_UP_ADDRESS;
 use super::way::RelayAddresses;
-use crate::cli::doctor::finding::Finding;
+use crate::doctor::finding::Finding;
 use crate::intake::echo::EchoReport;
 
 /// Headers by which proxies say for whom they forward.
@@ -82,7 +82,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::cli::doctor::finding::FindingLevel;
+    use crate::doctor::finding::FindingLevel;
 
     fn report(forwarded: Option<&str>, is_peer_trusted: bool, client: &str) -> EchoReport {
         let headers = forwarded.map(|it| ("x-forwarded-for".to_owned(), it.to_owned()));

@@ -3,11 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
-use secrecy::SecretString;
-use serde::Deserialize;
 
 use super::call::PublicClient;
-use crate::cli::relay_client::{CallError, RelayClient};
 use crate::clock;
 use crate::config::Config;
 use crate::intake::echo::EchoKey;
@@ -47,44 +44,20 @@ pub(super) struct Way<'w> {
 
 /// A key of the running relay for test webhooks.
 #[derive(Debug)]
-pub(super) struct TestKey {
-    pub(super) key: EchoKey,
-    pub(super) body_bytes_max: usize,
+pub(crate) struct TestKey {
+    pub(crate) key: EchoKey,
+    pub(crate) body_bytes_max: usize,
 }
 
 /// Why there is no key.
 #[derive(Debug)]
-pub(super) enum NoKey {
+pub(crate) enum NoKey {
     /// No relay runs here, or it cannot be found. That is reported with the addresses.
     NoRelay,
     /// The relay that runs does not know echoes.
     OlderRelay,
-    Failed(CallError),
-}
-
-/// The answer of the admin API.
-#[derive(Deserialize)]
-struct KeyAnswer {
-    key: String,
-    body_bytes_max: usize,
-}
-
-/// Asks the running relay for a key.
-pub(super) async fn issue_key(config: &Config) -> Result<TestKey, NoKey> {
-    let answer = match RelayClient::of(config) {
-        Ok(relay) => relay.optional().post::<KeyAnswer>("echo-keys").await,
-        Err(error) => Err(error),
-    };
-    match answer {
-        Ok(KeyAnswer { key, body_bytes_max }) => {
-            Ok(TestKey { key: EchoKey::from(SecretString::from(key)), body_bytes_max })
-        }
-        Err(CallError::NotRunning { .. } | CallError::NotARelay { .. } | CallError::NoPort) => {
-            Err(NoKey::NoRelay)
-        }
-        Err(CallError::NotFound { .. }) => Err(NoKey::OlderRelay),
-        Err(error) => Err(NoKey::Failed(error)),
-    }
+    /// The reason.
+    Failed(String),
 }
 
 impl RelayAddresses {

@@ -14,7 +14,7 @@ use super::responder::{self, Responder};
 use super::test_request::{Subject, TestRequest};
 use super::way::{TestKey, Way};
 use super::{changed, sender};
-use crate::cli::doctor::finding::Finding;
+use crate::doctor::finding::Finding;
 use crate::http_client::CallFailure;
 use crate::intake::echo::{EchoKey, EchoReport};
 

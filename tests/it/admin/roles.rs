@@ -34,6 +34,7 @@ pub(super) const ROUTES: [(&str, &str, &str); 52] = [
     ("PUT", "/api/v1/sources/{name}/secret", "edit"),
     ("POST", "/api/v1/sources/{name}/tests", "edit"),
     ("GET", "/api/v1/about", "read"),
+    ("GET", "/api/v1/health", "read"),
     ("GET", "/api/v1/rejected", "read"),
     ("GET", "/api/v1/dead/groups", "read"),
     ("GET", "/api/v1/destinations", "read"),
