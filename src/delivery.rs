@@ -142,10 +142,17 @@ impl Delivery {
     }
 
     /// Asks Savio now whether it answers and accepts the token. If it does, a pause by an answer
-    /// ends, and so does a wait after failures; a person's pause stays.
+    /// ends, and so does a wait after failures, also that of each event; a person's pause stays.
     pub async fn probe(&self, now: Timestamp) -> Result<ProbeReport, StoreError> {
         self.context.open(now).await?;
-        Ok(attempt::probe_for_person(&self.context, now).await)
+        let report = attempt::probe_for_person(&self.context, now).await;
+        if report.answer.is_ok() {
+            let Context { store, gate, .. } = &*self.context;
+            store.end_retry_waits(self.sources(), now).await?;
+            // Wakes the worker, which sleeps until the next event was to be due.
+            gate.changed.notify_one();
+        }
+        Ok(report)
     }
 
     pub async fn status(&self, now: Timestamp) -> Result<DestinationStatus, StoreError> {

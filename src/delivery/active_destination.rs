@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::settings::Destination;
 use crate::event::Request;
-use crate::savio::{Client, SendResult};
+use crate::savio::{Client, ProbeError, SendResult};
 
 /// The client, or the reason why there is none.
 pub(super) type CurrentClient = Arc<Result<Client, String>>;
@@ -54,10 +54,10 @@ impl ActiveDestination {
         }
     }
 
-    pub(super) async fn probe(&self) -> Result<(), String> {
+    pub(super) async fn probe(&self) -> Result<(), ProbeError> {
         match &*self.client() {
-            Ok(client) => client.probe().await.map_err(|error| error.reason),
-            Err(reason) => Err(reason.clone()),
+            Ok(client) => client.probe().await,
+            Err(reason) => Err(ProbeError { status: None, reason: reason.clone() }),
         }
     }
 

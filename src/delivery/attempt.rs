@@ -11,7 +11,7 @@ use super::gate::{Gate, Signal};
 use super::outcome::{self, AttemptContext, Decision, Verdict};
 use super::plan::{RequestPlan, SentRequest};
 use crate::event::Outcome;
-use crate::savio::{SendResult, account_of};
+use crate::savio::{ProbeError, SendResult, account_of};
 use crate::store::{Attempt, Progress, ShortenedRequest};
 use crate::telemetry::traces::AttemptSpan;
 
@@ -77,7 +77,8 @@ async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> V
     };
     // Here, since `judge` is pure. The request keeps its slot and its locks meanwhile.
     if verdict.decision == Decision::Probe {
-        outcome::after_probe(verdict, &context.destination.probe().await)
+        let probe = context.destination.probe().await;
+        outcome::after_probe(verdict, &probe.map_err(|error| error.reason))
     } else {
         verdict
     }
@@ -88,7 +89,7 @@ pub(super) async fn probe(context: &Context, now: Timestamp) {
     let clock = SteadyClock::starting(now);
     let signal = match ask(context).await {
         Ok(()) => Signal::ProbePassed,
-        Err(reason) => Signal::Misconfigured { reason },
+        Err(ProbeError { reason, .. }) => Signal::Misconfigured { reason },
     };
     note(context, &signal, (now, clock.now())).await;
 }
@@ -107,26 +108,32 @@ pub(super) async fn probe_for_person(context: &Context, now: Timestamp) -> Probe
     let clock = SteadyClock::starting(now);
     let answer = ask(context).await;
     let was_closed = context.gate.closed(clock.now());
-    let is_paused_by_answer = context.gate.read(Gate::is_paused_by_answer);
+    let (is_paused_by_answer, is_failing) =
+        context.gate.read(|gate| (gate.is_paused_by_answer(), gate.is_failing()));
     let signal = match &answer {
         Ok(()) => Some(Signal::ProbePassed),
-        // A destination that is not paused stays so: what its requests meet decides.
-        Err(reason) => {
-            is_paused_by_answer.then(|| Signal::Misconfigured { reason: reason.clone() })
+        // A destination that works stays so: what its requests meet decides. One that fails sends so
+        // few that the reason would be the former one for long.
+        Err(ProbeError { status, reason }) => {
+            let is_refused = is_failing && status.is_some_and(outcome::refuses_all);
+            let pauses = is_paused_by_answer || is_refused;
+            pauses.then(|| Signal::Misconfigured { reason: reason.clone() })
         }
     };
     if let Some(signal) = signal {
         note(context, &signal, (now, clock.now())).await;
     }
     let is_open = context.gate.closed(clock.now()).is_none();
+    let answer = answer.map_err(|error| error.reason);
     ProbeReport { answer, resumed: was_closed.is_some() && is_open }
 }
 
-async fn ask(context: &Context) -> Result<(), String> {
+async fn ask(context: &Context) -> Result<(), ProbeError> {
     let destination = &context.destination;
     // Checked each time, and before the token is sent: the address may resolve to a public host
     // now.
-    destination.permitted().await?;
+    let permitted = destination.permitted().await;
+    permitted.map_err(|reason| ProbeError { status: None, reason })?;
     destination.probe().await
 }
 

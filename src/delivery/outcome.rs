@@ -173,6 +173,12 @@ fn withheld(reason: String) -> Verdict {
     Verdict { outcome: Outcome::Paused, summary: reason, decision, signal }
 }
 
+/// Returns whether a probe with this status says that the token or the address is wrong, and not that
+/// Savio is unavailable. One of 2xx fails only if the answer is not Savio's.
+pub fn refuses_all(status: u16) -> bool {
+    matches!(status, 100..=399 | 401..=405 | 407)
+}
+
 /// Completes a verdict that required a probe.
 pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict {
     match probe {

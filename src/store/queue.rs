@@ -51,6 +51,14 @@ pub trait Queue: Send + Sync {
     /// since the earlier one may no longer count.
     async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError>;
 
+    /// Makes each queued event of these sources due that failed and waits for its next try, and each
+    /// that waits behind another one. Call it when a person found that the destination works again.
+    async fn end_retry_waits(
+        &self,
+        sources: Vec<SourceName>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Records the result of an event's last step and its next step, in one commit.
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError>;
 

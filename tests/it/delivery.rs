@@ -8,6 +8,7 @@ mod left_out;
 mod observed;
 mod names;
 mod outcomes;
+mod probes;
 mod recorded;
 mod replayed;
 mod faults;

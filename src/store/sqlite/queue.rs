@@ -129,6 +129,32 @@ impl Queue for Sqlite {
         Ok(())
     }
 
+    async fn end_retry_waits(
+        &self,
+        sources: Vec<SourceName>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.damage.check()?;
+        let sources = Arc::new(sources);
+        loop {
+            let shared = Arc::clone(&sources);
+            let find =
+                move |connection: &Connection| rewind::find_retry_waits(connection, &shared, now);
+            let found = self.readers.read(Purpose::Delivery, find).await?;
+            let is_last = found.len() < rewind::FOUND_MAX;
+            for chunk in found.chunks(rewind::CHANGED_MAX) {
+                let chunk = chunk.to_vec();
+                let end = move |transaction: &Transaction<'_>| {
+                    rewind::end_retry_waits(transaction, &chunk, now)
+                };
+                self.writer.write(end).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
         self.writer.write(move |transaction| progress::advance(transaction, claim, &progress)).await
     }

@@ -241,6 +241,7 @@ async fn damaged_store_begins_no_change() {
         ("purge", store.purge(at(1)).await.map(drop)),
         ("rewind", store.rewind(Vec::new(), at(1)).await),
         ("end_waits_behind", store.end_waits_behind(at(1)).await),
+        ("end_retry_waits", store.end_retry_waits(Vec::new(), at(1)).await),
     ];
 
     let accepted = answers.into_iter().filter(|(_, answer)| answer.is_ok());

@@ -53,6 +53,24 @@ async fn retry_wait_keeps_its_length_when_the_clock_is_set_back() {
 }
 
 #[tokio::test]
+async fn retry_waits_end_for_the_named_sources_only() {
+    let place = TestStore::new();
+    let store = place.open();
+    let id = waiting(&*store).await;
+    // It waits for its time, and not since an attempt failed.
+    let other = store_one(&*store, webhook(at(0))).await;
+    let claim_held = claim_one(&*store, at(0)).await.claim;
+    store.advance(claim_held, step(wait(90))).await.unwrap();
+
+    store.end_retry_waits(vec![name("another")], at(2)).await.unwrap();
+    assert_eq!(due(&*store, id).await, 60);
+    store.end_retry_waits(vec![name("form")], at(2)).await.unwrap();
+
+    assert_eq!((due(&*store, id).await, due(&*store, other).await), (2, 90));
+    assert_eq!(ids(&claim(&*store, at(2), 9).await), [id]);
+}
+
+#[tokio::test]
 async fn wait_without_an_attempt_counts_from_the_last_renewal() {
     let place = TestStore::new();
     let store = place.open();

@@ -9,7 +9,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{Priority, TimeColumn};
 
 /// Number of events that one read returns, which bounds their memory.
-const FOUND_MAX: usize = 10_000;
+pub(super) const FOUND_MAX: usize = 10_000;
 
 /// Number of events that one commit changes.
 // Webhooks wait for the commit.
@@ -34,6 +34,12 @@ const WAITING: &str = "
 const LEASED: &str = "
     SELECT number FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL AND lease_until > ?1 AND waits_since > ?1 LIMIT ?2";
+// `tries` counts failed attempts: an event that waits for its turn in a replay has none.
+const RETRYING: &str = "
+    SELECT number FROM events INDEXED BY events_due
+    WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL AND due_at > ?3
+        AND (tries > 0 OR waits_for IS NOT NULL)
+    LIMIT ?4";
 const REPLAYS: &str = "
     SELECT number FROM replays INDEXED BY replays_open WHERE ended = 0 AND begun_at > ?1";
 
@@ -90,6 +96,38 @@ pub(super) fn end_waits_behind(
                    SELECT number FROM events INDEXED BY events_waiting
                    WHERE waits_for IS NOT NULL AND lease_until IS NULL AND due_at > ?1 LIMIT ?2)";
     Ok(connection.prepare_cached(sql)?.execute(params![TimeColumn(now), CHANGED_MAX])?)
+}
+
+/// Returns up to `FOUND_MAX` events of these sources that wait for their next try, or behind another one.
+pub(super) fn find_retry_waits(
+    connection: &Connection,
+    sources: &[SourceName],
+    now: Timestamp,
+) -> Result<Vec<i64>, SqliteError> {
+    let mut events = Vec::new();
+    for source in sources {
+        for priority in Priority::ALL {
+            let left = FOUND_MAX.saturating_sub(events.len());
+            let parameters = params![source.as_str(), priority, TimeColumn(now), left];
+            events.extend(numbers(connection, RETRYING, parameters)?);
+        }
+    }
+    Ok(events)
+}
+
+/// Makes these events due, unless another step has changed them meanwhile.
+pub(super) fn end_retry_waits(
+    connection: &Connection,
+    numbers: &[i64],
+    now: Timestamp,
+) -> Result<(), SqliteError> {
+    let sql = "UPDATE events SET due_at = ?2
+               WHERE number = ?1 AND state = 'queued' AND lease_until IS NULL AND due_at > ?2";
+    let mut update = connection.prepare_cached(sql)?;
+    for number in numbers {
+        update.execute(params![number, TimeColumn(now)])?;
+    }
+    Ok(())
 }
 
 pub(super) fn move_replays(
