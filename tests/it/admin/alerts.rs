@@ -207,6 +207,58 @@ async fn heartbeat_calls_while_the_relay_is_ready() {
     assert!(beats.is_some_and(|it| it >= 1), "{metrics}");
 }
 
+#[tokio::test]
+async fn address_in_a_file_is_read_again_at_a_hangup() {
+    let (first, second) = (slack().await, slack().await);
+    let config = "[[alerts]]\nname = \"ops\"\nurl = \"file:hook\"\n";
+    let scene = Scene::new().await;
+    std::fs::write(scene.folder.path().join("hook"), first.uri()).unwrap();
+    let holding =
+        [("SAVIO_RELAY_SAVIO__TIMEOUT", "500ms"), ("SAVIO_RELAY_SAVIO__UNANSWERED", "hold")];
+    let scene = scene.restarted_with(config, &holding);
+    scene.savio_answers().await;
+    scene.webhook(&json!({ "text": "refuse" })).await;
+    let told = until_messages(&first, 1).await.len();
+
+    std::fs::write(scene.folder.path().join("hook"), second.uri()).unwrap();
+    scene.relay.hang_up();
+    let used = "alerts ops: the new value of the file hook is used";
+    until_async(async || scene.relay.logged(used) > 0).await;
+    hold_one(&scene).await;
+
+    until_messages(&second, 1).await;
+    assert_eq!(messages(&first).await.len(), told);
+    assert_eq!(scene.relay.logged(&second.uri()), 0, "an address may be a secret");
+}
+
+/// Has an event held that may have arrived.
+async fn hold_one(scene: &Scene) {
+    scene.webhook(&json!({ "text": "hang" })).await;
+    open(scene, "held", 1).await;
+}
+
+#[tokio::test]
+async fn message_that_is_refused_three_times_is_given_up() {
+    let slack = MockServer::start().await;
+    let refused = ResponseTemplate::new(404).set_body_string("no_service\n");
+    Mock::given(method("POST")).respond_with(refused).mount(&slack).await;
+    let scene = Scene::configured(OPS, &[("SLACK", &slack.uri())]).await;
+    scene.savio_answers().await;
+    scene.webhook(&json!({ "text": "refuse" })).await;
+
+    let given_up = "alerts ops: a message was given up: it answered 404";
+    until_async(async || scene.relay.logged(given_up) > 0).await;
+
+    let tries = messages(&slack).await.len();
+    assert_eq!((tries, scene.relay.logged(given_up)), (3, 1));
+    let again = "alerts ops: a message failed: it answered 404; it is sent again";
+    assert_eq!(scene.relay.logged(again), 1, "not at each try");
+    let metrics = scene.call("GET", "/metrics", None).await;
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let line = r#"savio_relay_alerts_total{alerts="ops",result="failed"} 3"#;
+    assert!(metrics.lines().any(|it| it == line), "{metrics}");
+}
+
 /// A relay whose Savio refuses some feedback, each with a reason of its own.
 async fn with_causes(config: &str, variables: &[(&str, &str)]) -> Scene {
     let scene = Scene::configured(config, variables).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{
     Actor, AlertRecord, AlertTarget, AuditFilter, AuditVia, CLOSED_ISSUES_MAX, Issue, IssueFilter,
@@ -236,4 +237,33 @@ async fn what_alerts_were_sent_is_kept_with_the_issue() {
     assert_eq!(found, record(vec![told(&two, true, 1), told(&one, true, 2)]));
     assert_eq!(store.alerts("ops".to_owned(), at(2)).await.unwrap().unwrap().told.len(), 3);
     assert_eq!(store.alerts("other".to_owned(), at(0)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_alerts_were_sent_is_deleted_with_its_issue() {
+    let place = TestStore::new();
+    let store = place.open();
+    let open = issue(IssueKind::Dead, "form a", at(1));
+    let old = closed(&issue(IssueKind::Held, "form", at(1)), at(2));
+    store.write_issues(vec![open.clone(), old.clone()]).await.unwrap();
+    let target = AlertTarget {
+        name: "ops".to_owned(),
+        scope: "* *".to_owned(),
+        first_seen: at(3),
+        hour_began: at(4),
+        messages: 2,
+    };
+    let told = vec![told(&open, true, 1), told(&old, false, 2)];
+    store.write_alerts(AlertRecord { target, told }).await.unwrap();
+    let rows = || {
+        let file = Connection::open(place.settings().path).unwrap();
+        let mut all = file.prepare("SELECT messages FROM told_issues").unwrap();
+        let rows = all.query_map([], |row| row.get::<_, u32>(0)).unwrap();
+        rows.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    assert_eq!(rows().len(), 2);
+
+    run_once(&*store, Duration::from_hours(24), at(92 * 24 * 3600)).await.unwrap();
+
+    assert_eq!(rows(), [1], "that of the open issue");
 }
