@@ -137,11 +137,20 @@ async fn calls(relay: &Relay, ids: &[EventId]) -> Result<Vec<Call>, Box<dyn std:
         relay.get(&path).await.map_err(|error| format!("{path}: {error}"))?;
         calls.push(Call::get(&path));
     }
-    for path in
-        ["../../metrics", "dead/groups?source=form", "replays?limit=500", "replays?after=1-100"]
-    {
-        calls.push(Call::get(path));
-    }
+    calls.extend(lists());
+    calls.push(Call::get(&format!("events?newer_than={}", ids.len())));
+    calls.push(Call::get(&format!("events/{new}?state=dead")));
+    calls.push(Call::get(&format!("events/{new}?may_repeat=true")));
+    calls.push(Call::post("replay", json!({ "state": "dead", "dry_run": true })));
+    calls.push(Call::post("preview", json!({ "mapping": mapping, "event": new })));
+    Ok(calls)
+}
+
+/// Lists and sums with their conditions, which the description does not have as values.
+fn lists() -> Vec<Call> {
+    let replays = ["dead/groups?source=form", "replays?limit=500", "replays?after=1-100"];
+    let mut calls: Vec<Call> =
+        ["../../metrics"].into_iter().chain(replays).map(Call::get).collect();
     for condition in ["limit=500", "who=person-3", "action=replay", "who=person-3&action=replay"] {
         calls.push(Call::get(&format!("audit?{condition}")));
     }
@@ -158,12 +167,7 @@ async fn calls(relay: &Relay, ids: &[EventId]) -> Result<Vec<Call>, Box<dyn std:
     for since in ["2026-01-01T00:00:00Z", "2026-01-16T12:10:00Z", "2026-01-30T12:10:00Z"] {
         calls.push(Call::get(&format!("stats?since={since}")));
     }
-    calls.push(Call::get(&format!("events?newer_than={}", ids.len())));
-    calls.push(Call::get(&format!("events/{new}?state=dead")));
-    calls.push(Call::get(&format!("events/{new}?may_repeat=true")));
-    calls.push(Call::post("replay", json!({ "state": "dead", "dry_run": true })));
-    calls.push(Call::post("preview", json!({ "mapping": mapping, "event": new })));
-    Ok(calls)
+    calls
 }
 
 async fn fill(folder: &Path, events: usize) -> Result<Vec<EventId>, Box<dyn std::error::Error>> {

@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-pub(super) const ROUTES: [(&str, &str, &str); 52] = [
+pub(super) const ROUTES: [(&str, &str, &str); 53] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
