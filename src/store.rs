@@ -24,6 +24,7 @@ mod inbox;
 mod interruption;
 mod issue;
 mod queue;
+mod recent_changes;
 mod rejection;
 mod archive;
 mod operations;
@@ -77,6 +78,7 @@ pub use queue::{
     Attempt, Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, NextStep, Progress, Queue, Renewal,
     ShortenedRequest, Suspect, WaitsFor,
 };
+pub use recent_changes::RecentChanges;
 pub use rejection::{
     REJECTIONS_OF_SOURCE_MAX, RejectionBatch, RejectionFilter, RejectionPage, RejectionRecord,
 };

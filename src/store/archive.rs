@@ -16,6 +16,7 @@ use super::headline::Headline;
 use super::mapping_version::{FoundVersion, MappingHistory, MappingVersion, VersionCursor};
 use super::planned_request::{PlannedRequest, RequestState};
 use super::queue::Attempt;
+use super::recent_changes::RecentChanges;
 use super::replay::{
     ReleaseOutcome, ReleaseRequest, ReplayCursor, ReplayId, ReplayPage, ReplayProgress,
     ReplayRequest,
@@ -42,6 +43,18 @@ pub trait Archive: Send + Sync {
         &self,
         since: ChangePosition,
     ) -> Result<(Vec<EventSummary>, ChangePosition), StoreError>;
+
+    /// Remembers what changes from now on, until [`Archive::stop_following`].
+    async fn follow_changes(&self) -> Result<(), StoreError>;
+
+    fn stop_following(&self);
+
+    /// Takes what has changed since the last call, or since [`Archive::follow_changes`].
+    async fn take_changes(&self) -> Result<RecentChanges, StoreError>;
+
+    /// Returns the entries of these events in a list, given by their positions, in this order. Those
+    /// that are gone are left out.
+    async fn entries(&self, seqs: Vec<u64>) -> Result<Vec<EventSummary>, StoreError>;
 
     /// Returns those of the delivery ids by which the source has events.
     async fn stored_deliveries(

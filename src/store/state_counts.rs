@@ -27,6 +27,15 @@ impl StateCounts {
         *count += events;
     }
 
+    /// Returns the sums.
+    #[must_use]
+    pub fn plus(mut self, other: StateCounts) -> StateCounts {
+        for state in State::ALL {
+            self.add(state, other.of(state));
+        }
+        self
+    }
+
     pub fn of(&self, state: State) -> u64 {
         match state {
             State::Queued => self.queued,

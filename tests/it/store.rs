@@ -17,6 +17,7 @@ mod mapping_versions;
 mod replay;
 mod replay_results;
 mod rejections;
+mod recent_changes;
 mod retention;
 mod sessions;
 mod sqlite;

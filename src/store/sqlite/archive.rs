@@ -11,6 +11,7 @@ mod lines;
 mod matching;
 mod mentions;
 mod neighbours;
+mod recent_changes;
 mod release;
 pub(super) mod replay;
 mod replay_filter;
@@ -45,6 +46,7 @@ use crate::store::erasure::{Erasure, ErasureRequest, Mentions};
 use crate::store::error::StoreError;
 use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::mapping_version::{FoundVersion, MappingHistory, VersionCursor};
+use crate::store::recent_changes::RecentChanges;
 use crate::store::replay::{
     ReleaseOutcome, ReleaseRequest, ReplayCursor, ReplayId, ReplayPage, ReplayProgress,
     ReplayRequest,
@@ -76,6 +78,24 @@ impl Archive for Sqlite {
     ) -> Result<(Vec<EventSummary>, ChangePosition), StoreError> {
         self.readers
             .read(Purpose::Lookup, move |connection| changes::since(connection, since))
+            .await
+    }
+
+    async fn follow_changes(&self) -> Result<(), StoreError> {
+        recent_changes::follow(self).await
+    }
+
+    fn stop_following(&self) {
+        self.changes.stop();
+    }
+
+    async fn take_changes(&self) -> Result<RecentChanges, StoreError> {
+        recent_changes::take(self).await
+    }
+
+    async fn entries(&self, seqs: Vec<u64>) -> Result<Vec<EventSummary>, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| lines::entries(connection, &seqs))
             .await
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::archive::stats;
+use super::engine::change_log::ChangeLog;
 use super::engine::damage::Damage;
 use super::engine::database_file::{self, DatabaseFile};
 use super::engine::disk_reserve::DiskReserve;
@@ -39,6 +40,7 @@ pub struct Sqlite {
     pub(super) writer: Writer,
     pub(super) readers: Arc<Readers>,
     pub(super) damage: Arc<Damage>,
+    pub(super) changes: Arc<ChangeLog>,
     pub(super) reserve: DiskReserve,
     pub(super) webhook_bytes_max: usize,
     pub(super) pending_bodies: Arc<Semaphore>,
@@ -93,7 +95,8 @@ impl Sqlite {
         let damage = Arc::new(Damage::none(database.path()));
         let readers = Arc::new(Readers::new(database.path(), Arc::clone(&damage)));
         let (path, commits) = (database.path().to_owned(), Commits::default());
-        let shared = (Arc::clone(&readers), Arc::clone(&damage));
+        let changes = Arc::new(ChangeLog::default());
+        let shared = (Arc::clone(&readers), Arc::clone(&damage), Arc::clone(&changes));
         let writer = Writer::start(database, shared, commits.clone())?;
         Ok(Sqlite {
             commits,
@@ -103,6 +106,7 @@ impl Sqlite {
             writer,
             readers,
             damage,
+            changes,
             reserve,
             webhook_bytes_max,
             pending_bodies: Arc::new(Semaphore::new(PENDING_KIB_MAX)),

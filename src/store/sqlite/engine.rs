@@ -2,6 +2,7 @@
 
 pub(super) mod backup_mark;
 mod batch;
+pub(super) mod change_log;
 pub mod check;
 pub mod copy;
 pub(super) mod damage;

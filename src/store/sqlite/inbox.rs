@@ -135,7 +135,8 @@ pub(super) fn store_webhook(
     if !new.is_empty() {
         let number = insert_webhook(transaction, webhook)?;
         for event in &new {
-            insert_event(transaction, webhook, number, event)?;
+            let event = insert_event(transaction, webhook, number, event)?;
+            transaction.entry_changed(event);
             transaction.count_added(source, at, State::Queued);
             transaction.happened(source, at, (Flow::Accepted, 1));
         }
@@ -203,7 +204,7 @@ fn insert_event(
     webhook: &Webhook,
     number: i64,
     event: &NewEvent,
-) -> Result<(), SqliteError> {
+) -> Result<i64, SqliteError> {
     if !has_text_payload(webhook, event) {
         let range = &event.payload;
         return Err(SqliteError::Impossible(format!(
@@ -221,7 +222,7 @@ fn insert_event(
         WebhookOrigin::Sent | WebhookOrigin::Made => (webhook.received_at, Priority::Live),
         WebhookOrigin::Imported { due_at } => (due_at, Priority::Imported),
     };
-    connection.prepare_cached(sql)?.execute(params![
+    let number = connection.prepare_cached(sql)?.insert(params![
         EventIdColumn(event.id),
         number,
         event.payload.start,
@@ -234,7 +235,7 @@ fn insert_event(
         rank,
         JsonColumn(&webhook.notes),
     ])?;
-    Ok(())
+    Ok(number)
 }
 
 fn has_text_payload(webhook: &Webhook, event: &NewEvent) -> bool {

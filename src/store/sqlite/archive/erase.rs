@@ -97,6 +97,7 @@ fn erase_one(
                    decoding_notes = '[]', headline = NULL, payload_start = 0, payload_end = 0
                WHERE number = ?1";
     transaction.prepare_cached(sql)?.execute(params![number, TimeColumn(request.at)])?;
+    transaction.entry_changed(*number);
     if let Some(person) = &request.person {
         forget_names(transaction, *number, person)?;
     }

@@ -1,6 +1,6 @@
 //! Reads the entries of a list.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::search::{self, LIMIT_MAX, Search, SearchResult};
 use crate::store::filter::{EventFilter, EventPage, EventSummary, PageRequest};
@@ -36,6 +36,19 @@ pub(super) fn found(
     let lines = events.iter().map(|event| summary(&snapshot, event.number()));
     let events = lines.collect::<rusqlite::Result<_>>()?;
     Ok((EventPage { events, next, newest }, scanned))
+}
+
+/// Returns the entries of these events, in this order, without those that are gone.
+pub(super) fn entries(
+    connection: &Connection,
+    seqs: &[u64],
+) -> Result<Vec<EventSummary>, SqliteError> {
+    let snapshot = connection.unchecked_transaction()?;
+    let mut entries = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        entries.extend(summary(&snapshot, seq.cast_signed()).optional()?);
+    }
+    Ok(entries)
 }
 
 pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {

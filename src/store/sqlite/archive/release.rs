@@ -44,6 +44,7 @@ pub(super) fn release(
             (State::Queued, ReleaseOutcome::Queued)
         }
     };
+    transaction.entry_changed(event);
     transaction.count_moved(&source, received_at, (State::Held, state));
     replay_results::count(transaction, event, (Some(State::Held), state))?;
     if state != State::Queued {

@@ -214,6 +214,7 @@ fn queue_event(
     let values = params![number, reason, due_at, begun_at, replay];
     let queued = update.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (source, TimeColumn(received_at)): (String, TimeColumn) = queued;
+    transaction.entry_changed(number);
     transaction.count_moved(&source, received_at, (event.state, State::Queued));
     Ok(true)
 }
@@ -251,6 +252,7 @@ fn restore(transaction: &Transaction<'_>, replay: i64, event: i64) -> Result<(),
     let given_back: Option<(String, State, Timestamp)> = given_back.optional()?;
     if let Some((source, state, received_at)) = given_back {
         // Only moved: that it is delivered, dead or ignored was counted when it happened.
+        transaction.entry_changed(event);
         transaction.count_moved(&source, received_at, (State::Queued, state));
         previous_state::delete(transaction, event)?;
         let sql = "UPDATE replays SET given_back = given_back + 1 WHERE number = ?1";

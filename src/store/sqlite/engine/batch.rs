@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::Connection;
 
+use super::change_log::CommitChanges;
 use super::error::SqliteError;
 use super::transaction::Transaction;
 use crate::store::error::StoreError;
@@ -25,6 +26,14 @@ pub(super) trait WriteCommand: Send {
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
+/// What a transaction did.
+#[derive(Debug)]
+pub(super) struct CommittedBatch {
+    pub(super) results: CommandResults,
+    /// What it changed; none if nobody follows that.
+    pub(super) changes: Option<CommitChanges>,
+}
+
 /// One result for each command, in order.
 pub(super) type CommandResults = Vec<Result<(), StoreError>>;
 
@@ -35,13 +44,14 @@ pub(super) type CommandResults = Vec<Result<(), StoreError>>;
 pub(super) fn transact(
     connection: &Connection,
     batch: &mut [Box<dyn WriteCommand>],
-) -> Result<CommandResults, SqliteError> {
+    is_followed: bool,
+) -> Result<CommittedBatch, SqliteError> {
     // A commit waits for the disk as long for one command as for many, so all that wait share one.
     // `IMMEDIATE`, since a transaction that reads first and writes then fails if another process
     // wrote in between.
     execute(connection, "BEGIN IMMEDIATE")?;
-    let mut transaction = Transaction::on(connection);
-    let outcomes = if let Some(outcomes) = run_together(&transaction, batch)? {
+    let mut transaction = Transaction::followed(connection, is_followed);
+    let results = if let Some(outcomes) = run_together(&transaction, batch)? {
         outcomes
     } else {
         // Only now does each command get a savepoint, for which SQLite copies pages that are hardly
@@ -49,12 +59,12 @@ pub(super) fn transact(
         // 79 µs instead of 94 at 64 connections, and 380 instead of 420 with delivery.
         execute(connection, "ROLLBACK")?;
         execute(connection, "BEGIN IMMEDIATE")?;
-        transaction = Transaction::on(connection);
+        transaction = Transaction::followed(connection, is_followed);
         run_separately(&transaction, batch)?
     };
     transaction.write_counts()?;
     execute(connection, "COMMIT")?;
-    Ok(outcomes)
+    Ok(CommittedBatch { results, changes: transaction.into_changes() })
 }
 
 /// Runs the commands one after the other. Returns none if a failed command may have written

@@ -9,6 +9,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::change_log::CommitChanges;
 use crate::event::State;
 use crate::store::flows::Flow;
 use crate::store::half_hour::HalfHour;
@@ -21,6 +22,8 @@ use counted::SourceChanges;
 pub(crate) struct Transaction<'c> {
     connection: &'c Connection,
     changes: RefCell<Changes>,
+    /// None while nobody follows what changes.
+    followed: Option<RefCell<CommitChanges>>,
 }
 
 /// Changes by source.
@@ -36,7 +39,27 @@ impl Deref for Transaction<'_> {
 
 impl Transaction<'_> {
     pub(crate) fn on(connection: &Connection) -> Transaction<'_> {
-        Transaction { connection, changes: RefCell::default() }
+        Transaction { connection, changes: RefCell::default(), followed: None }
+    }
+
+    /// Also notes what changes, for whoever follows that.
+    pub(super) fn followed(connection: &Connection, is_followed: bool) -> Transaction<'_> {
+        let followed = is_followed.then(RefCell::default);
+        Transaction { followed, ..Transaction::on(connection) }
+    }
+
+    /// Notes that the entry of an event in a list has changed, or is new.
+    // Not by triggers or SQLite's own hook, which would run for each row: most changes of a row are
+    // leases, which no entry shows.
+    pub(crate) fn entry_changed(&self, event: i64) {
+        if let Some(followed) = &self.followed {
+            followed.borrow_mut().events.push(event);
+        }
+    }
+
+    /// Returns what was noted. Call it once, after the commit.
+    pub(super) fn into_changes(self) -> Option<CommitChanges> {
+        self.followed.map(RefCell::into_inner)
     }
 
     /// Counts that events happened to a source, in the half hour of this time: the one that is stored with
@@ -100,6 +123,10 @@ impl Transaction<'_> {
     /// Writes the changes. Call it once, before the commit.
     pub(crate) fn write_counts(&self) -> rusqlite::Result<()> {
         for (source, changes) in self.changes.take() {
+            if let Some(followed) = &self.followed {
+                let rejected = changes.rejected();
+                *followed.borrow_mut().sources.entry(source.clone()).or_default() += rejected;
+            }
             changes.write(self.connection, &source)?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::batch::{self, Access, CommandResults, WriteCommand};
+use super::change_log::ChangeLog;
 use super::damage::Damage;
 use super::database_file::{BUSY_TIMEOUT, DatabaseFile};
 use super::error::{SqliteError, unavailable};
@@ -39,7 +40,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         database: DatabaseFile,
-        (readers, damage): (Arc<Readers>, Arc<Damage>),
+        (readers, damage, changes): (Arc<Readers>, Arc<Damage>, Arc<ChangeLog>),
         commits: Commits,
     ) -> Result<Writer, OpenError> {
         let path = database.path().to_owned();
@@ -49,6 +50,7 @@ impl Writer {
             database,
             readers,
             damage: Arc::clone(&damage),
+            changes,
             commits,
             answers,
             is_failing: false,
@@ -164,6 +166,7 @@ struct WriterThread {
     database: DatabaseFile,
     readers: Arc<Readers>,
     damage: Arc<Damage>,
+    changes: Arc<ChangeLog>,
     commits: Commits,
     answers: watch::Sender<()>,
     is_failing: bool,
@@ -228,16 +231,19 @@ impl WriterThread {
         // Before the commit, which would write into a log that the next start does not find.
         self.ensure_log_in_place()?;
         let connection = self.database.connection()?;
-        let written = batch::transact(connection, batch);
+        let written = batch::transact(connection, batch, self.changes.is_followed());
         if written.is_err() && !connection.is_autocommit() {
             connection.execute_batch("ROLLBACK")?;
         }
-        let outcomes = written?;
+        let committed = written?;
         // Once more, since the log may have been removed meanwhile: no caller gets `Ok` for a
         // commit that the next start would not find.
         self.ensure_log_in_place()?;
         self.database.check_in_place()?;
-        Ok(outcomes)
+        if let Some(changes) = committed.changes {
+            self.changes.add(changes);
+        }
+        Ok(committed.results)
     }
 
     /// Saves the log into the database if it was removed.
@@ -274,6 +280,8 @@ impl WriterThread {
     fn log_recovery(&mut self) {
         if self.is_failing {
             info!("the store is writable again");
+            // What a failed commit wrote may be on disk all the same.
+            self.changes.add_gap();
         }
         self.is_failing = false;
     }
@@ -295,7 +303,8 @@ mod tests {
         let database = DatabaseFile::open(&path, 0).unwrap();
         let damage = Arc::new(Damage::none(&path));
         let readers = Arc::new(Readers::new(&path, Arc::clone(&damage)));
-        let writer = Writer::start(database, (readers, damage), Commits::default()).unwrap();
+        let shared = (readers, damage, Arc::default());
+        let writer = Writer::start(database, shared, Commits::default()).unwrap();
         (Arc::new(writer), Connection::open(&path).unwrap())
     }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params};
 use super::suspects;
 use crate::store::queue::{Claim, ClaimRequest, Renewal, WaitsFor};
 use crate::store::sqlite::engine::error::SqliteError;
+use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{
     EventIdColumn, Priority, SourceColumn, TimeColumn, token_column,
 };
@@ -143,18 +144,20 @@ fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
 }
 
 pub(super) fn renew(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     renewals: &[Renewal],
     until: Timestamp,
 ) -> Result<Vec<Claim>, SqliteError> {
     let mut renewed = Vec::with_capacity(renewals.len());
     for Renewal { claim, waits_for } in renewals {
-        if set_lease(connection, *claim, Some(until))? {
+        if set_lease(transaction, *claim, Some(until))? {
             renewed.push(*claim);
             if let Some(WaitsFor { event, reason }) = waits_for {
-                let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE id = ?1";
-                let mut update = connection.prepare_cached(sql)?;
-                update.execute(params![EventIdColumn(claim.event), reason, event])?;
+                let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE id = ?1
+                           RETURNING number";
+                let mut update = transaction.prepare_cached(sql)?;
+                let waiting = params![EventIdColumn(claim.event), reason, event];
+                transaction.entry_changed(update.query_row(waiting, |row| row.get(0))?);
             }
         }
     }

@@ -24,6 +24,7 @@ pub(crate) fn advance(
     progress: &Progress,
 ) -> Result<(), SqliteError> {
     let event = leased_event::leased(transaction, claim)?;
+    transaction.entry_changed(event.number);
     if let Some(requests) = &progress.planned {
         plan(transaction, &event, requests, progress)?;
     }

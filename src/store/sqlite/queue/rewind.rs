@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use crate::event::SourceName;
 use crate::store::sqlite::engine::error::SqliteError;
+use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{Priority, TimeColumn};
 
 /// Number of events that one read returns, which bounds their memory.
@@ -72,7 +73,7 @@ fn numbers(
 
 /// Lets each event's wait and lease begin now, with their lengths.
 pub(super) fn move_waits(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     numbers: &[i64],
     now: Timestamp,
 ) -> Result<(), SqliteError> {
@@ -80,22 +81,31 @@ pub(super) fn move_waits(
     let sql = "UPDATE events SET due_at = due_at - (waits_since - ?2),
                    lease_until = lease_until - (waits_since - ?2), waits_since = ?2
                WHERE number = ?1 AND state = 'queued' AND waits_since > ?2";
-    let mut update = connection.prepare_cached(sql)?;
+    let mut update = transaction.prepare_cached(sql)?;
     for number in numbers {
         update.execute(params![number, TimeColumn(now)])?;
+        transaction.entry_changed(*number);
     }
     Ok(())
 }
 
 /// Makes up to `CHANGED_MAX` events due that wait behind an earlier one, and returns how many.
 pub(super) fn end_waits_behind(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     now: Timestamp,
 ) -> Result<usize, SqliteError> {
     let sql = "UPDATE events SET due_at = ?1 WHERE number IN (
                    SELECT number FROM events INDEXED BY events_waiting
-                   WHERE waits_for IS NOT NULL AND lease_until IS NULL AND due_at > ?1 LIMIT ?2)";
-    Ok(connection.prepare_cached(sql)?.execute(params![TimeColumn(now), CHANGED_MAX])?)
+                   WHERE waits_for IS NOT NULL AND lease_until IS NULL AND due_at > ?1 LIMIT ?2)
+               RETURNING number";
+    let mut update = transaction.prepare_cached(sql)?;
+    let mut rows = update.query(params![TimeColumn(now), CHANGED_MAX])?;
+    let mut changed = 0;
+    while let Some(row) = rows.next()? {
+        transaction.entry_changed(row.get(0)?);
+        changed += 1;
+    }
+    Ok(changed)
 }
 
 /// Returns up to `FOUND_MAX` events of these sources that wait for their next try, or behind another one.

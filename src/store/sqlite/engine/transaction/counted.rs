@@ -88,6 +88,11 @@ impl SourceChanges {
         *self.half_hour(HalfHour::of(received_at)).present(state) += by;
     }
 
+    /// Webhooks that were rejected.
+    pub(super) fn rejected(&self) -> i64 {
+        self.half_hours.values().map(|change| change.rejected).sum()
+    }
+
     pub(super) fn write(mut self, connection: &Connection, source: &str) -> rusqlite::Result<()> {
         let sql = "INSERT INTO counts (source, state, events) VALUES (?1, ?2, ?3)
                    ON CONFLICT DO UPDATE SET events = events + excluded.events";
