@@ -7,6 +7,7 @@ pub mod tls;
 mod write_timeout;
 mod idle_connections;
 mod pulse;
+mod streamed_body;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -132,6 +133,7 @@ pub async fn serve(
             header_timeout: settings.header_timeout,
             answer_timeout: settings.answer_timeout,
             watcher: graceful.watcher(),
+            stop: stop.clone(),
         };
         // Two tasks, since one for both would take the memory of the larger one.
         match tls.clone() {
@@ -139,13 +141,10 @@ pub async fn serve(
                 connection.serve(stream).await;
                 drop(slot);
             }),
-            Some(tls) => {
-                let stop = stop.clone();
-                connections.spawn(async move {
-                    connection.serve_tls(stream, &tls, stop).await;
-                    drop(slot);
-                })
-            }
+            Some(tls) => connections.spawn(async move {
+                connection.serve_tls(stream, &tls).await;
+                drop(slot);
+            }),
         };
     }
     // Closed first, so that new connections are refused at once and not accepted and left without

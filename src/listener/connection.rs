@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,11 +24,16 @@ use tracing::debug;
 
 use super::idle_connections::ConnectionState;
 use super::incoming_body::{IncomingBody, discard};
+use super::streamed_body::StreamedBody;
 use super::tls::Tls;
 use super::tls::handshake::{SecureStream, shake_hands};
 use super::write_timeout::WriteTimeout;
 
 const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Time in which a client has to read the end of its stream when the relay stops.
+// Other responses get the time for the shutdown. Whoever streams may have stopped reading long ago.
+const STREAM_END_TIME: Duration = Duration::from_millis(500);
 
 /// A connection that was accepted and has a slot.
 pub(super) struct AcceptedConnection {
@@ -40,6 +45,8 @@ pub(super) struct AcceptedConnection {
     pub(super) answer_timeout: Duration,
     /// Ends it after the request in progress.
     pub(super) watcher: Watcher,
+    /// Cancelled when the relay stops.
+    pub(super) stop: CancellationToken,
 }
 
 impl AcceptedConnection {
@@ -51,9 +58,9 @@ impl AcceptedConnection {
 
     /// Serves a connection with TLS. Handshake and first request have to arrive within the time for
     /// the headers; a stop ends it at once until then.
-    pub(super) async fn serve_tls(self, stream: TcpStream, tls: &Tls, stop: CancellationToken) {
+    pub(super) async fn serve_tls(self, stream: TcpStream, tls: &Tls) {
         let begun = Instant::now();
-        let Some(stream) = self.secure(stream, tls, stop).await else { return };
+        let Some(stream) = self.secure(stream, tls).await else { return };
         let (peer, client) = (self.peer, Arc::clone(&self.client));
         let left = self.header_timeout.saturating_sub(begun.elapsed());
         tokio::select! {
@@ -65,12 +72,7 @@ impl AcceptedConnection {
     }
 
     /// Makes the handshake, during which the connection counts as idle.
-    async fn secure(
-        &self,
-        stream: TcpStream,
-        tls: &Tls,
-        stop: CancellationToken,
-    ) -> Option<SecureStream> {
+    async fn secure(&self, stream: TcpStream, tls: &Tls) -> Option<SecureStream> {
         let peer = self.peer;
         let handshake = shake_hands(stream, tls.config(), self.answer_timeout);
         // Debug in each case: whoever can reach the port could fill the log.
@@ -81,7 +83,7 @@ impl AcceptedConnection {
                 Err(_) => debug!(%peer, "connection ended early: no TLS handshake in time"),
             },
             () = self.client.closed() => debug!(%peer, "a connection was closed to make room"),
-            () = stop.cancelled() => {}
+            () = self.stop.cancelled() => {}
         }
         None
     }
@@ -90,7 +92,8 @@ impl AcceptedConnection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let AcceptedConnection { router, peer, client, unread, header_timeout, watcher, .. } = self;
+        let AcceptedConnection { router, peer, client, unread, header_timeout, .. } = self;
+        let (watcher, stop) = (self.watcher, self.stop);
         let sender = Arc::clone(&client);
         let connection = http(header_timeout).serve_connection(
             TokioIo::new(stream),
@@ -99,7 +102,7 @@ impl AcceptedConnection {
             }),
         );
         // Debug, since clients that disconnect early are no fault of the relay.
-        if let Err(error) = drive(watcher.watch(connection), &client, unread).await {
+        if let Err(error) = drive(watcher.watch(connection), &client, (unread, stop)).await {
             debug!(%peer, %error, "connection ended early");
         }
     }
@@ -109,7 +112,7 @@ impl AcceptedConnection {
 async fn drive(
     connection: impl Future<Output = hyper::Result<()>>,
     client: &ConnectionState,
-    unread: mpsc::Receiver<Incoming>,
+    (unread, stop): (mpsc::Receiver<Incoming>, CancellationToken),
 ) -> hyper::Result<()> {
     tokio::select! {
         ended = connection => ended,
@@ -117,8 +120,22 @@ async fn drive(
             debug!("a connection was closed to make room");
             Ok(())
         }
+        () = streams_after(stop, client) => {
+            debug!("a connection was closed whose client reads its stream too slowly");
+            Ok(())
+        }
         // Never ends before the connection, since `client` holds the sender of the channel.
         () = discard(unread) => Ok(()),
+    }
+}
+
+/// Resolves some time after the stop if the connection is still streaming then; otherwise never. The stream
+/// itself has ended long before, but its client does not read the end.
+async fn streams_after(stop: CancellationToken, client: &ConnectionState) {
+    stop.cancelled().await;
+    sleep(STREAM_END_TIME).await;
+    if !client.is_streaming() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -149,9 +166,13 @@ async fn respond(
     client.mark_asked();
     request.extensions_mut().insert(ConnectInfo(peer));
     let request = IncomingBody::new(request, Arc::clone(&client));
-    let response = router.oneshot(request.map(Body::new)).await;
+    let response = router.oneshot(request.map(Body::new)).await?;
+    // Its length is not known beforehand: the relay has more to send, and the client waits for it.
+    if response.body().size_hint().exact().is_none() {
+        return Ok(response.map(|body| Body::new(StreamedBody::new(body, client))));
+    }
     // Idle from here on, although the response is still to be written: as the youngest idle
     // connection of its client it is evicted after all others of that client.
     client.mark_idle();
-    response
+    Ok(response)
 }

@@ -89,8 +89,8 @@ impl IdleConnections {
         let (unread, bodies) = mpsc::channel(1);
         let idle = Arc::clone(self);
         let (ticket, close) = (Mutex::default(), Arc::default());
-        let has_asked = AtomicBool::new(false);
-        let client = ConnectionState { idle, key, ticket, close, unread, has_asked };
+        let (has_asked, is_streaming) = (AtomicBool::new(false), AtomicBool::new(false));
+        let client = ConnectionState { idle, key, ticket, close, unread, has_asked, is_streaming };
         client.mark_idle();
         (Arc::new(client), bodies)
     }
@@ -122,15 +122,26 @@ pub(super) struct ConnectionState {
     unread: mpsc::Sender<Incoming>,
     /// Whether the headers of a request have arrived.
     has_asked: AtomicBool,
+    /// Whether the last response was a stream, which ends when the relay stops.
+    is_streaming: AtomicBool,
 }
 
 impl ConnectionState {
     pub(super) fn mark_asked(&self) {
+        self.is_streaming.store(false, Ordering::Relaxed);
         self.has_asked.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn has_asked(&self) -> bool {
         self.has_asked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn mark_streaming(&self) {
+        self.is_streaming.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_streaming(&self) -> bool {
+        self.is_streaming.load(Ordering::Relaxed)
     }
 
     /// Marks the connection as idle: the client is to send the next request.

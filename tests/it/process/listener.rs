@@ -1,12 +1,15 @@
 //! Connections that hold a slot of the listener without sending or without reading.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::routing::get;
+use futures_util::{StreamExt as _, stream};
 use savio_relay::listener::{Listening, Pulse, Settings, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -134,5 +137,73 @@ async fn full_listener_is_busy_and_not_stuck() {
 
     for _ in 0..3 {
         pulse.beat().await;
+    }
+}
+
+/// A response that never ends: it sends what fits, and goes on.
+async fn endless() -> Body {
+    let chunk = Bytes::from(vec![b'x'; 64 * 1024]);
+    Body::from_stream(stream::repeat_with(move || Ok::<_, Infallible>(chunk.clone())))
+}
+
+#[tokio::test]
+async fn stream_that_is_not_read_does_not_delay_a_stop() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let hour = Duration::from_hours(1);
+    let settings = Settings { drain_timeout: hour, answer_timeout: hour, ..Settings::default() };
+    let stop = Arc::new(Notify::new());
+    let stopped = Arc::clone(&stop);
+    let router = Router::new().route("/", get(endless));
+    let serving = serve(listener.into(), router, settings, async move {
+        stopped.notified().await;
+    });
+    let serving = tokio::spawn(serving);
+    let mut unread = TcpStream::connect(address).await.unwrap();
+    unread.write_all(REQUEST).await.unwrap();
+    let mut begun = [0; 12];
+    unread.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+
+    stop.notify_one();
+
+    let ended = tokio::time::timeout(Duration::from_mins(1), serving).await;
+    ended.expect("it does not wait for the client").unwrap();
+}
+
+#[tokio::test]
+async fn silent_stream_keeps_its_connection_when_full() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let more = Arc::new(Notify::new());
+    let wanted = Arc::clone(&more);
+    let silent = || async move {
+        let later = async move {
+            wanted.notified().await;
+            Ok::<_, Infallible>("more")
+        };
+        Body::from_stream(stream::iter([Ok("begun")]).chain(stream::once(later)))
+    };
+    let router = Router::new().route("/", get(StatusCode::OK)).route("/silent", get(silent));
+    let settings = Settings { connections_max: 2, ..Settings::default() };
+    tokio::spawn(serve(listener.into(), router, settings, std::future::pending()));
+    let mut streaming = TcpStream::connect(address).await.unwrap();
+    streaming.write_all(b"GET /silent HTTP/1.1\r\nhost: relay\r\n\r\n").await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"begun\r\n") {
+        read.push(streaming.read_u8().await.unwrap());
+    }
+    let mut idle = TcpStream::connect(address).await.unwrap();
+
+    check_another_is_served(address).await;
+
+    assert_eq!(
+        idle.read(&mut [0]).await.unwrap(),
+        0,
+        "the younger one, which is idle, has made room"
+    );
+    more.notify_one();
+    while !read.ends_with(b"more\r\n") {
+        read.push(streaming.read_u8().await.unwrap());
     }
 }
