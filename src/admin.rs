@@ -14,6 +14,7 @@ mod routes;
 mod contract;
 mod record;
 mod caller;
+mod live_feed;
 mod logins;
 mod csrf;
 mod access;
@@ -33,6 +34,7 @@ mod unread_input;
 mod pages;
 mod response_headers;
 mod state;
+mod streams;
 pub(crate) mod views;
 pub(crate) mod change_views;
 
@@ -63,11 +65,17 @@ pub use mapping_changes::{
 pub use record::record;
 pub use role::Role;
 pub use state::{AdminState, DestinationHandle};
+pub use streams::Streams;
 pub use text_checks::TextChecks;
 pub use tokens::{AdminToken, AdminTokens};
 
 /// Number of requests that are handled at a time. Further ones wait.
 const REQUESTS_MAX: usize = 64;
+
+/// Tells all streams what changes, until `shutdown`.
+pub async fn feed_streams(state: Arc<AdminState>, shutdown: impl Future<Output = ()>) {
+    live_feed::run(state, shutdown).await;
+}
 
 /// Routes of the admin listener.
 pub fn router(state: Arc<AdminState>) -> Router {

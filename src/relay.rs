@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::admin::{
     AdminState, CallerSlots, ChangeMade, ChangeRefusal, FileChange, Logins, MappingChanges,
-    OrderedChange, TextChecks,
+    OrderedChange, Streams, TextChecks,
 };
 use crate::alerts::Alerts;
 use crate::comparison::ComparisonThreads;
@@ -155,8 +155,9 @@ impl Relay {
         state: AdminState,
         settings: listener::Settings,
     ) {
-        let (router, closed) = (admin::router(Arc::new(state)), self.tasks.shutdown_started());
-        self.tasks.spawn(listener::serve(requests, router, settings, closed));
+        let (state, closed) = (Arc::new(state), self.tasks.shutdown_started());
+        self.tasks.spawn(admin::feed_streams(Arc::clone(&state), self.tasks.shutdown_started()));
+        self.tasks.spawn(listener::serve(requests, admin::router(state), settings, closed));
     }
 
     fn watch_issues(&mut self, mapped: Receiver<ObservedEvent>, settings: issues::Settings) {
@@ -230,6 +231,7 @@ impl Relay {
             url: self.addresses.url.clone(),
             comparisons: ComparisonThreads::default(),
             caller_slots: CallerSlots::default(),
+            streams: Streams::default(),
             replay_ordered,
             health: health::checks(self.self_check(config, place)),
         }

@@ -31,6 +31,7 @@ pub(crate) mod source;
 pub(crate) mod source_secret;
 pub(crate) mod sources;
 pub(crate) mod stats;
+pub(crate) mod stream;
 pub(crate) mod versions;
 
 use std::sync::Arc;
@@ -44,6 +45,9 @@ use super::error::ErrorBody;
 use super::role::Role;
 use super::routes::Routes;
 use super::state::AdminState;
+use super::streams::message::{
+    StreamedCounts, StreamedDestinations, StreamedEvents, StreamedIssues, StreamedSources,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -52,7 +56,14 @@ use super::state::AdminState;
         description = "Looks into a relay: its events, sources and destinations. Times are RFC 3339 \
                        in UTC. Every error is `{\"error\", \"reason\"}`; an unknown parameter or key is one."
     ),
-    components(schemas(ErrorBody)),
+    components(schemas(
+        ErrorBody,
+        StreamedEvents,
+        StreamedCounts,
+        StreamedSources,
+        StreamedDestinations,
+        StreamedIssues
+    )),
     security(("token" = []), ("session" = []))
 )]
 struct ApiDescription;
@@ -88,6 +99,7 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Read, routes!(drafts::draft))
         .routes(Role::Read, routes!(stats::stats))
         .routes(Role::Read, routes!(series::series))
+        .routes(Role::Read, routes!(stream::stream))
         .routes(Role::Read, routes!(dead_groups::list))
         .routes(Role::Read, routes!(about::about))
         .routes(Role::Read, routes!(health::show))

@@ -1,6 +1,7 @@
 //! Who sends a request to the admin listener: a token in its header, the user of a proxy, or a
 //! browser with a session. How sessions begin and end.
 
+mod changes;
 mod cookie;
 mod failures;
 mod hosts;
@@ -28,6 +29,7 @@ use super::tokens::{AdminToken, AdminTokens};
 use crate::clock;
 use crate::rate::client_key::ClientKey;
 use crate::store::{Actor, AuditAction, AuditVia, LoginMethod, Store, StoredSession};
+pub(super) use changes::LoginChanges;
 use cookie::SessionCookie;
 use failures::LoginFailures;
 use hosts::AllowedHosts;
@@ -145,6 +147,33 @@ impl Logins {
             (None, Some(id)) => self.caller_of_session(&id).await,
             (None, None) => Err(ApiError::Unauthorized),
         }
+    }
+
+    /// Returns whether the request of a caller would still be admitted, for an answer that goes on. What
+    /// cannot be decided at present counts as yes.
+    pub(super) async fn still_admits(
+        &self,
+        request: &Parts,
+        caller: &ApiCaller,
+        needed: Role,
+    ) -> bool {
+        let session = |caller: &ApiCaller| caller.session.as_ref().map(|it| it.digest);
+        match self.caller(request).await {
+            // A user of the proxy is admitted without the session, which has ended all the same.
+            Ok(now) => now.role >= needed && session(&now) == session(caller),
+            Err(error) => !matches!(
+                error,
+                ApiError::Unauthorized
+                    | ApiError::UnknownToken
+                    | ApiError::SessionEnded
+                    | ApiError::ProxyRefused(_)
+            ),
+        }
+    }
+
+    /// Returns what tells when to ask [`Logins::still_admits`] again.
+    pub(super) fn changes(&self) -> LoginChanges {
+        LoginChanges::new(self.sessions.subscribe(), self.tokens.subscribe())
     }
 
     /// Returns the token that a request presents in its header.

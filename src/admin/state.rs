@@ -14,6 +14,7 @@ use super::health_checks::HealthChecks;
 use super::logins::Logins;
 use super::mapping_changes::{ChangeMade, FileChange, MappingChanges};
 use super::record::record;
+use super::streams::Streams;
 use super::text_checks::TextChecks;
 use crate::alerts::Alerts;
 use crate::comparison::ComparisonThreads;
@@ -54,6 +55,7 @@ pub struct AdminState {
     pub url: String,
     pub comparisons: ComparisonThreads,
     pub caller_slots: CallerSlots,
+    pub streams: Streams,
     /// Time for which an event is kept after it settled.
     pub retention: Duration,
     /// Wakes the task that continues replays.

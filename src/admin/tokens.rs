@@ -1,11 +1,12 @@
 //! The tokens of the admin API, which can be replaced while the relay runs.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 use super::role::Role;
 
@@ -55,21 +56,27 @@ impl fmt::Debug for AdminToken {
 
 /// The tokens that are accepted at present.
 #[derive(Debug)]
-pub struct AdminTokens(RwLock<Arc<[AdminToken]>>);
+pub struct AdminTokens(watch::Sender<Arc<[AdminToken]>>);
 
 impl AdminTokens {
     pub fn new(tokens: Vec<AdminToken>) -> AdminTokens {
-        AdminTokens(RwLock::new(tokens.into()))
+        AdminTokens(watch::Sender::new(tokens.into()))
     }
 
     /// Returns the tokens that are accepted at present.
     pub fn current(&self) -> Arc<[AdminToken]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.borrow())
     }
 
-    /// Replaces all tokens. Requests that were admitted with an earlier one are finished.
+    /// Replaces all tokens. Requests that were admitted with an earlier one are finished, but streams
+    /// end.
     pub fn replace(&self, tokens: Vec<AdminToken>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
+        self.0.send_replace(tokens.into());
+    }
+
+    /// Returns a receiver that is notified when they are replaced.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<[AdminToken]>> {
+        self.0.subscribe()
     }
 
     /// Returns the token of this name; none if there is none at present.

@@ -11,6 +11,7 @@ mod added_source;
 mod copies;
 mod dead_groups;
 mod described;
+mod event_stream;
 mod events;
 mod lists;
 mod proxied;
@@ -33,6 +34,7 @@ mod logins;
 mod sessions;
 mod source_tests;
 mod sources;
+mod stream;
 mod strict;
 
 use reqwest::{Method, StatusCode};
@@ -175,8 +177,15 @@ impl Scene {
         if let Some(body) = body {
             call = call.json(body);
         }
-        let answer = call.bearer_auth(token).send().await.unwrap();
-        Answer { status: answer.status(), body: answer.bytes().await.unwrap().to_vec() }
+        let mut answer = call.bearer_auth(token).send().await.unwrap();
+        let status = answer.status();
+        let kind = answer.headers().get("content-type").cloned();
+        // A stream has no end: its beginning is enough.
+        let body = match kind {
+            Some(kind) if kind == "text/event-stream" => answer.chunk().await.unwrap().unwrap(),
+            Some(_) | None => answer.bytes().await.unwrap(),
+        };
+        Answer { status, body: body.to_vec() }
     }
 
     async fn get(&self, path: &str) -> Value {

@@ -17,7 +17,7 @@ use crate::admin::state::{AdminState, DestinationHandle};
 use crate::clock;
 use crate::event::SourceName;
 use crate::intake::registry::SourceStatus;
-use crate::store::{AuditAction, EventFilter, PageRequest};
+use crate::store::{AuditAction, EventFilter, PageRequest, StoreError};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SourcesListed)]
@@ -71,17 +71,34 @@ pub(crate) async fn list(
     Ok(Json(SourceList { sources }))
 }
 
-type PausedSources = BTreeMap<SourceName, Timestamp>;
+pub(in crate::admin) type PausedSources = BTreeMap<SourceName, Timestamp>;
 
 async fn pauses_and_queues(
     admin: &AdminState,
 ) -> Result<(PausedSources, BTreeMap<SourceName, QueueStats>), ApiError> {
+    Ok((paused_sources(admin).await?, queues(admin, clock::now()).await?))
+}
+
+/// Returns the paused sources with the time at which each was paused.
+pub(in crate::admin) async fn paused_sources(
+    admin: &AdminState,
+) -> Result<PausedSources, StoreError> {
     // All destinations share the pauses of sources.
-    let paused = match admin.destinations.values().next() {
-        Some(any) => any.delivery.paused_sources().await?,
-        None => PausedSources::new(),
-    };
-    Ok((paused, queues(admin, clock::now()).await?))
+    match admin.destinations.values().next() {
+        Some(any) => any.delivery.paused_sources().await,
+        None => Ok(PausedSources::new()),
+    }
+}
+
+/// Returns why a source is not live; none if it is.
+pub(in crate::admin) fn off_reason(status: &SourceStatus, now: Timestamp) -> Option<String> {
+    match status {
+        SourceStatus::Live(source) => source.off_reason(now).map(str::to_owned),
+        SourceStatus::AwaitingSecret(_) => {
+            Some("it waits for its provider's first request".to_owned())
+        }
+        SourceStatus::Off { reason } => Some(reason.clone()),
+    }
 }
 
 async fn source(
@@ -90,13 +107,12 @@ async fn source(
     (paused, queues): (&PausedSources, &BTreeMap<SourceName, QueueStats>),
 ) -> Result<SourceView, ApiError> {
     let now = clock::now();
-    let (source, reason) = match status {
-        SourceStatus::Live(source) => (Some(source), source.off_reason(now).map(str::to_owned)),
-        SourceStatus::AwaitingSecret(setup) => {
-            (Some(&setup.source), Some("it waits for its provider's first request".to_owned()))
-        }
-        SourceStatus::Off { reason } => (None, Some(reason.clone())),
+    let source = match status {
+        SourceStatus::Live(source) => Some(source),
+        SourceStatus::AwaitingSecret(setup) => Some(&setup.source),
+        SourceStatus::Off { .. } => None,
     };
+    let reason = off_reason(status, now);
     let own = EventFilter { sources: Some(vec![name.clone()]), ..EventFilter::default() };
     let newest = admin.store.list(own, PageRequest { limit: 1, after: None }).await?;
     let queue = queues.get(name).copied().unwrap_or_default();

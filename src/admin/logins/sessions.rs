@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -42,6 +43,8 @@ pub(super) struct Sessions {
     /// Held by whoever reads or changes the stored sessions.
     // What was read before a session began would otherwise replace what is known after it.
     turn: tokio::sync::Mutex<()>,
+    /// Notified when a session ends here.
+    ends: watch::Sender<()>,
 }
 
 /// The sessions as last read, with what this process changed since.
@@ -66,7 +69,7 @@ struct SessionLookup {
 impl Sessions {
     pub(super) fn new(store: Arc<dyn Store>, tokens: Arc<AdminTokens>) -> Sessions {
         let (known, turn) = (Mutex::default(), tokio::sync::Mutex::default());
-        Sessions { store, tokens, known, turn }
+        Sessions { store, tokens, known, turn, ends: watch::Sender::new(()) }
     }
 
     /// Begins a session, and returns its id. It is on disk then.
@@ -126,10 +129,16 @@ impl Sessions {
                 known.ended.insert(digest);
             }
         }
+        self.ends.send_replace(());
         let _turn = self.turn.lock().await;
         if let Err(error) = self.write_ended().await {
             warn!(%error, "a session that ended is not yet deleted from the store");
         }
+    }
+
+    /// Returns a receiver that is notified when a session ends here.
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.ends.subscribe()
     }
 
     fn known(&self) -> MutexGuard<'_, KnownSessions> {

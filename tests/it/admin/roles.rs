@@ -6,7 +6,7 @@ use super::browser::{self, Caller};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-pub(super) const ROUTES: [(&str, &str, &str); 53] = [
+pub(super) const ROUTES: [(&str, &str, &str); 54] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/counts", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
@@ -50,6 +50,7 @@ pub(super) const ROUTES: [(&str, &str, &str); 53] = [
     ("POST", "/api/v1/draft", "read"),
     ("GET", "/api/v1/stats", "read"),
     ("GET", "/api/v1/series", "read"),
+    ("GET", "/api/v1/stream", "read"),
     ("GET", "/api/v1/audit", "read"),
     ("GET", "/api/v1/issues", "read"),
     ("POST", "/api/v1/issues/{id}/mute", "operate"),

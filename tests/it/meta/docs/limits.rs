@@ -112,6 +112,7 @@ fn intake_limits() -> Vec<(&'static str, String)> {
         ("bodies", bytes(size(intake.bodies_bytes_max))),
         ("requests to the admin API", count_of("src/admin", "REQUESTS_MAX")),
         ("request bodies of the admin API", count_of("src/admin/", "AT_A_TIME_MAX")),
+        ("streams of changes", count_of("src/admin/streams", "STREAMS_MAX")),
         ("unverified bodies of one client", count_of("intake/", "UNVERIFIED_OF_CLIENT_MAX")),
         (
             "share of the room for bodies that one client's unverified bodies can use",
@@ -323,10 +324,26 @@ fn other_limits() -> Vec<(&'static str, String)> {
         ("keys for the test webhooks of `doctor` at a time", count_of("intake/echo", "KEYS_MAX")),
         ("time for which such a key is valid", duration("intake/echo", "VALID_FOR")),
         ("test webhooks with one such key", count_of("intake/echo", "REQUESTS_MAX")),
+        (
+            "batches of changes that a stream can continue with",
+            count_of("streams/batch_ring", "BATCHES_MAX"),
+        ),
+        ("events whose lines are in one batch", count_of("admin/live_feed", "LINES_MAX")),
+        (
+            "events that may change between two batches of a stream",
+            count_of("engine/change_log", "EVENTS_MAX"),
+        ),
         ("line of a bulk upsert", bytes_of("cli/savio/", "LINE_BYTES_MAX")),
         ("entries of each kind in the sandbox", count_of("sandbox/", "ENTRIES_MAX")),
         ("JSON in the sandbox", bytes_of("sandbox/", "BYTES_MAX")),
     ]
+}
+
+#[test]
+fn streams_leave_half_of_the_connections_for_requests() {
+    let streams = number("src/admin/streams", "STREAMS_MAX");
+    let connections = savio_relay::listener::Settings::default().connections_max;
+    assert!(streams * 2 <= u64::try_from(connections).unwrap());
 }
 
 #[test]
