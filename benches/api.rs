@@ -131,6 +131,7 @@ async fn calls(relay: &Relay, ids: &[EventId]) -> Result<Vec<Call>, Box<dyn std:
         let path = path
             .replace("events/{id}/explain", &explained)
             .replace("events/{id}", &format!("events/{old}"))
+            .replace("destinations/{name}", "destinations/default")
             .replace("{name}", "form")
             .replace("replays/{id}", &format!("replays/{old}"))
             .replace("{digest}", &digest);
