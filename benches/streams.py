@@ -90,7 +90,9 @@ async def measure(relay, ports, clients, seconds):
     share = (cpu_seconds(relay) - used) / (time.monotonic() - begun)
     for task in following:
         task.cancel()
-    await asyncio.gather(*following, return_exceptions=True)
+    ended = await asyncio.gather(*following, return_exceptions=True)
+    assert all(isinstance(it, asyncio.CancelledError) for it in ended), ended
+    assert not clients or counts["bytes"] > 0, "nothing was streamed"
     print(
         f"{clients:4} clients: {share:6.1%} of a core, {counts['bytes'] / seconds / max(clients, 1) / 1000:.0f} kB a second "
         f"to each, {counts['resets']} resets",
