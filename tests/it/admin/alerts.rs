@@ -13,23 +13,23 @@ use super::{Scene, TOKEN};
 use crate::support::relay::{Relay, memory_kib, program};
 use crate::support::wait::until_async;
 
-const OPS: &str = "[admin]\npublic_url = \"https://relay.example.com\"\n\
+pub(super) const OPS: &str = "[admin]\npublic_url = \"https://relay.example.com\"\n\
                    [[alerts]]\nname = \"ops\"\nurl = \"env:SLACK\"\nclose_after = \"1s\"\n";
 
 /// Returns a server that accepts all messages.
-async fn slack() -> MockServer {
+pub(super) async fn slack() -> MockServer {
     let slack = MockServer::start().await;
     let accepted = ResponseTemplate::new(200).set_body_string("ok");
     Mock::given(method("POST")).respond_with(accepted).mount(&slack).await;
     slack
 }
 
-async fn messages(slack: &MockServer) -> Vec<Value> {
+pub(super) async fn messages(slack: &MockServer) -> Vec<Value> {
     let received = slack.received_requests().await.unwrap();
     received.iter().map(|request| request.body_json().unwrap()).collect()
 }
 
-async fn until_messages(slack: &MockServer, count: usize) -> Vec<Value> {
+pub(super) async fn until_messages(slack: &MockServer, count: usize) -> Vec<Value> {
     until_async(async || messages(slack).await.len() >= count).await;
     messages(slack).await
 }
@@ -124,8 +124,8 @@ async fn with_unusable(slack: &MockServer) -> Scene {
         + "[[alerts]]\nname = \"gone\"\nurl = \"env:GONE\"\n\
            [[alerts]]\nname = \"unset\"\nurl = \"env:UNSET\"\n\
            [[alerts]]\nname = \"link-local\"\nurl = \"env:LINK_LOCAL\"\n";
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let gone = format!("http://{free}/hunter2");
+    // A port of the first 1024 is never given to another test.
+    let gone = "http://127.0.0.1:1/hunter2".to_owned();
     let link_local = "http://169.254.169.254/hunter2";
     let variables = [("SLACK", slack.uri()), ("GONE", gone), ("LINK_LOCAL", link_local.to_owned())];
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -312,8 +312,7 @@ impl BrokenTargets {
         Mock::given(method("POST")).respond_with(ResponseTemplate::new(500)).mount(&failing).await;
         let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(8));
         Mock::given(method("POST")).respond_with(late).mount(&slow).await;
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let gone = format!("http://{free}/");
+        let gone = "http://127.0.0.1:1/".to_owned();
         let urls =
             [("hangs", hangs), ("fails", failing.uri()), ("slow", slow.uri()), ("gone", gone)];
         BrokenTargets { urls, _servers: [failing, slow], hanging }

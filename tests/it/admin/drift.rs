@@ -1,5 +1,5 @@
 //! A field that a saved mapping loses: its issue, from the tenth event without it to the tenth that has it
-//! again.
+//! again, and what people are told of it.
 
 use jiff::SignedDuration;
 use savio_relay::clock;
@@ -7,6 +7,7 @@ use savio_relay::store::sqlite::{Settings, Sqlite};
 use savio_relay::store::{Inbox, NewEvent, Webhook};
 use serde_json::{Value, json};
 
+use super::alerts::{OPS as ALERTS, messages, slack, until_messages};
 use super::issues::open;
 use super::{MAPPING, Scene, TOKEN};
 use crate::support::store::from;
@@ -41,7 +42,9 @@ async fn open_count(scene: &Scene) -> Value {
 
 #[tokio::test]
 async fn field_that_a_saved_mapping_loses_is_an_issue_until_it_is_back() {
-    let scene = Scene::new().await.without_mistakes().await;
+    let slack = slack().await;
+    let url = slack.uri();
+    let scene = Scene::configured(ALERTS, &[("SLACK", &url)]).await.without_mistakes().await;
     scene.savio_answers().await;
     // A week ago, in the hours of the events below, and since.
     let week = 7 * 24 * 60;
@@ -62,9 +65,13 @@ async fn field_that_a_saved_mapping_loses_is_an_issue_until_it_is_back() {
     assert_eq!(place, [json!("form"), Value::Null, json!("feedback"), json!("person_email")]);
     assert_eq!((&issue["count"], &issue["unit"]), (&json!(12), &json!("events")));
     assert!(!issue.to_string().contains("ada@"), "{issue}");
+    let told = until_messages(&slack, 1).await;
+    // It was sent at the tenth event, or soon after.
+    let text = told[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("`person_email` is missing in the last 1"), "{text}");
 
-    // A restart knows it, and counts on.
-    let scene = scene.restarted().await;
+    // A restart knows it, counts on, and repeats no message.
+    let scene = scene.restarted_after(&[("SLACK", &url)], async |_| ()).await;
     receive(&scene, [0]).await;
     until_async(async || open(&scene, "drift", 1).await[0]["count"] == 13).await;
     let same = open(&scene, "drift", 1).await.remove(0);
@@ -77,6 +84,9 @@ async fn field_that_a_saved_mapping_loses_is_an_issue_until_it_is_back() {
     receive(&scene, [0]).await;
     assert_eq!(open(&scene, "drift", 1).await[0]["muted"]["by"], "admin.token");
     assert_eq!(open_count(&scene).await, 0);
+    assert_eq!(messages(&slack).await.len(), 1);
+    // The end of a muted one would be quiet too.
+    scene.post(&mute, json!({ "until": "2026-01-01T00:00:00Z" })).await;
 
     save(&scene, MAPPING).await;
     receive(&scene, [0; 9]).await;
@@ -86,5 +96,10 @@ async fn field_that_a_saved_mapping_loses_is_an_issue_until_it_is_back() {
     let closed = scene.get("/api/v1/issues?state=all&kind=drift").await["issues"].clone();
     assert_eq!(closed.as_array().unwrap().len(), 1, "{closed}");
     assert_eq!(closed[0]["outcome"], "10 events in a row have it again.");
+    let told = until_messages(&slack, 2).await;
+    let text = told[1]["text"].as_str().unwrap();
+    assert!(text.starts_with("Closed after "), "{text}");
+    assert!(text.contains("10 events in a row have it again."), "{text}");
+    assert_eq!(told.len(), 2);
     assert_eq!(scene.relay.logged("issue opened"), 0, "{}", scene.relay.log());
 }

@@ -98,7 +98,8 @@ async fn kills_soon_after_start_make_no_event_dead() {
     for round in 0..kills() {
         let relay = Relay::start(folder.path(), &variables);
         let before = delivered();
-        until(|| delivered() >= before + round % 4).await;
+        // On a busy machine the rounds before may have delivered all.
+        until(|| delivered() >= accepted.min(before + round % 4)).await;
         relay.kill();
     }
 
