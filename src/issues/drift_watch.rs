@@ -20,10 +20,6 @@ const ASK_EVERY: Duration = Duration::from_mins(1);
 /// Number of fields for which that is looked at in one go.
 const ASKED_MAX: usize = 10;
 
-/// Time for which events gather once one has come: to be woken for each costs delivery more than the rest of
-/// the watch. There is room for 40,000 a second.
-const REST: Duration = Duration::from_millis(100);
-
 /// Number of the last stored events of a source that may also come from delivery.
 const COMING_MAX: usize = 200;
 
@@ -62,8 +58,6 @@ impl DriftWatch {
                 // Delivery has ended.
                 None => return sleep_until(end).await,
             }
-            sleep_until(end.min(Instant::now() + REST)).await;
-            self.receive();
         }
     }
 
