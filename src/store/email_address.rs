@@ -67,6 +67,7 @@ impl EmailAddress {
             let found = text.get(begin..end);
             found.is_some_and(|it| it.eq_ignore_ascii_case(self.text.as_bytes()))
                 && !continues_before(&text[..begin])
+                && !begins_in_escape(&text[..begin], self.text.as_bytes())
                 && !continues_after(&text[end..])
         })
     }
@@ -78,6 +79,14 @@ fn continues_before(before: &[u8]) -> bool {
     before.last().is_some_and(|it| {
         it.is_ascii_alphanumeric() || b"!#$%&*+-./^_`{|}~".contains(it) || *it > 127
     })
+}
+
+/// Returns whether the first letter of an address is that of an escape of JSON: `\nada@example.com` is another
+/// person than nada.
+fn begins_in_escape(before: &[u8], address: &[u8]) -> bool {
+    let backslashes = before.iter().rev().take_while(|it| **it == b'\\').count();
+    let letter = address.first().is_some_and(|it| b"bfnrtu".contains(&it.to_ascii_lowercase()));
+    letter && !backslashes.is_multiple_of(2)
 }
 
 /// Returns whether an address that ends here would end later.
@@ -218,6 +227,19 @@ mod tests {
             "",
         ] {
             assert!(!ada.is_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn letter_of_an_escape_is_no_part_of_an_address() {
+        let nada: EmailAddress = "nada@example.com".parse().unwrap();
+        for text in
+            [r#"{"text":"mail:\nnada@example.com"}"#, r#"{"text":"CORP\\nada@example.com"}"#]
+        {
+            assert!(nada.is_in(text), "{text}");
+        }
+        for text in [r#"{"text":"mail:\nada@example.com"}"#, r"\\\nada@example.com"] {
+            assert!(!nada.is_in(text), "{text}");
         }
     }
 
