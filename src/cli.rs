@@ -35,6 +35,7 @@ mod operator;
 mod relay_client;
 mod sources;
 mod stored_state;
+mod paged;
 mod table;
 mod times;
 mod version;

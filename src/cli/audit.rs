@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::error::CommandError;
 use super::output::{self, line, stdout_style};
+use super::paged::{self, continuation};
 use super::times::{TimeFormat, TimeOptions};
 use super::{input, open_store, runtime, table};
 use crate::admin::time_bound::{since, until};
@@ -16,9 +17,6 @@ use crate::store::{
     AuditAction, AuditEntry, AuditFilter, AuditPage, AuditVia, Cursor, Operations, PageRequest,
     Sqlite,
 };
-
-/// Number of entries that are read at a time.
-const PAGE: usize = 500;
 
 /// Digits that are shown of a digest.
 const DIGEST_DIGITS: usize = 8;
@@ -77,16 +75,12 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 async fn collect(store: &Sqlite, arguments: &Arguments) -> Result<AuditPage, CommandError> {
     let Arguments { who, action, since, until, limit, after, .. } = arguments;
     let filter = AuditFilter { who: who.clone(), action: *action, since: *since, until: *until };
-    let mut all = AuditPage { entries: Vec::new(), next: *after };
-    loop {
-        let limit = (limit.get() - all.entries.len()).min(PAGE);
-        let page = store.audit(filter.clone(), PageRequest { limit, after: all.next }).await?;
-        all.entries.extend(page.entries);
-        all.next = page.next;
-        if all.next.is_none() || all.entries.len() >= arguments.limit.get() {
-            return Ok(all);
-        }
-    }
+    let read = async |limit, after| {
+        let page = store.audit(filter.clone(), PageRequest { limit, after }).await?;
+        Ok((page.entries, page.next))
+    };
+    let (entries, next) = paged::collect(*limit, *after, read).await?;
+    Ok(AuditPage { entries, next })
 }
 
 fn listing(page: &AuditPage, times: &TimeFormat) -> String {
@@ -97,11 +91,7 @@ fn listing(page: &AuditPage, times: &TimeFormat) -> String {
     let (time, at) = times.column("time", &at);
     let rows: Vec<_> = page.entries.iter().zip(at).map(|(entry, at)| row(entry, at)).collect();
     let names = [&time, "who", "action", "on", "count", "detail"];
-    let mut text = table::table(names, &rows, stdout_style());
-    if let Some(next) = page.next {
-        text += &format!("\nnext page: --after {next}\n");
-    }
-    text
+    table::table(names, &rows, stdout_style()) + &continuation(page.next)
 }
 
 fn row(entry: &AuditEntry, at: String) -> [String; 6] {

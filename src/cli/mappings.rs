@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::error::CommandError;
 use super::output::{self, stdout_style, visible};
+use super::paged::continuation;
 use super::times::{TimeFormat, TimeOptions};
 use super::{events, input, open_store, runtime, table};
 use crate::admin::api::versions::{VersionList, VersionView};
@@ -91,11 +92,8 @@ async fn list(
             "no version of {source} is stored: a relay stores each text that goes into service\n"
         ));
     }
-    let mut text = table_of(&list.versions, &arguments.times.format());
-    if let Some(next) = list.next {
-        text += &format!("\nnext page: --after {next}\n");
-    }
-    output::print(&text)
+    let table = table_of(&list.versions, &arguments.times.format());
+    output::print(&(table + &continuation(list.next)))
 }
 
 fn table_of(versions: &[VersionView], times: &TimeFormat) -> String {

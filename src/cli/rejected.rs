@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::error::CommandError;
 use super::output::{self, line, stdout_style};
+use super::paged::{self, continuation};
 use super::times::{TimeFormat, TimeOptions};
 use super::{input, open_store, runtime, table};
 use crate::admin::time_bound::since;
@@ -15,9 +16,6 @@ use crate::secret::Environment;
 use crate::store::{
     Cursor, Monitoring, PageRequest, RejectionFilter, RejectionPage, RejectionRecord, Sqlite,
 };
-
-/// Number of rows that are read at a time.
-const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -60,16 +58,12 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 async fn collect(store: &Sqlite, arguments: &Arguments) -> Result<RejectionPage, CommandError> {
     let Arguments { source, since, limit, after, .. } = arguments;
     let filter = RejectionFilter { source: source.clone(), since: *since };
-    let mut all = RejectionPage { rejected: Vec::new(), next: *after };
-    loop {
-        let limit = (limit.get() - all.rejected.len()).min(PAGE);
-        let page = store.rejections(filter.clone(), PageRequest { limit, after: all.next }).await?;
-        all.rejected.extend(page.rejected);
-        all.next = page.next;
-        if all.next.is_none() || all.rejected.len() >= arguments.limit.get() {
-            return Ok(all);
-        }
-    }
+    let read = async |limit, after| {
+        let page = store.rejections(filter.clone(), PageRequest { limit, after }).await?;
+        Ok((page.rejected, page.next))
+    };
+    let (rejected, next) = paged::collect(*limit, *after, read).await?;
+    Ok(RejectionPage { rejected, next })
 }
 
 fn listing(page: &RejectionPage, times: &TimeFormat) -> String {
@@ -80,11 +74,7 @@ fn listing(page: &RejectionPage, times: &TimeFormat) -> String {
     let (time, at) = times.column("time", &at);
     let rows: Vec<_> = page.rejected.iter().zip(at).map(|(record, at)| row(record, at)).collect();
     let names = [&time, "source", "count", "status", "client", "reason"];
-    let mut text = table::table(names, &rows, stdout_style());
-    if let Some(next) = page.next {
-        text += &format!("\nnext page: --after {next}\n");
-    }
-    text
+    table::table(names, &rows, stdout_style()) + &continuation(page.next)
 }
 
 fn row(record: &RejectionRecord, at: String) -> [String; 6] {

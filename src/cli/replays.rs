@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::error::CommandError;
 use super::output::{self, line, stdout_style};
+use super::paged::{self, continuation};
 use super::times::{TimeFormat, TimeOptions};
 use super::{input, open_store, runtime, table};
 use crate::admin::api::replays::ReplayList;
@@ -15,9 +16,6 @@ use crate::secret::Environment;
 use crate::store::{
     Archive as _, ListedReplay, ReplayCursor, ReplayPage, ReplayProgress, ReplayResults,
 };
-
-/// Number of replays that are read at a time.
-const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -41,9 +39,14 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let config = input::config(arguments.config.as_deref(), environment)?;
     let store = open_store::open(&config)?;
     runtime::block_on(async {
-        let page = store.replays(arguments.limit.get().min(PAGE), arguments.after).await;
+        let read = async |limit, after| {
+            let page = store.replays(limit, after).await?;
+            Ok((page.replays, page.next))
+        };
+        let listed = paged::collect(arguments.limit, arguments.after, read).await;
         store.close().await;
-        let page = page?;
+        let (replays, next) = listed?;
+        let page = ReplayPage { replays, next };
         if arguments.json {
             return output::print_json(&ReplayList::of(page));
         }
@@ -59,11 +62,7 @@ fn listing(page: &ReplayPage, times: &TimeFormat) -> String {
     let (time, begun) = times.column("started", &begun);
     let rows: Vec<_> = page.replays.iter().zip(begun).map(|(it, at)| row(it, at)).collect();
     let names = ["id", &time, "by", "which", "replayed", "state"];
-    let mut text = table::table(names, &rows, stdout_style());
-    if let Some(next) = page.next {
-        text += &format!("\nnext page: --after {next}\n");
-    }
-    text
+    table::table(names, &rows, stdout_style()) + &continuation(page.next)
 }
 
 fn row(listed: &ListedReplay, begun: String) -> [String; 6] {

@@ -9,6 +9,7 @@ use super::waits::QueueWaits;
 use crate::admin::event_csv::event_csv;
 use crate::cli::error::CommandError;
 use crate::cli::output::{self as shown, one_line};
+use crate::cli::paged::{self, continuation};
 use crate::cli::table;
 use crate::cli::times::{TimeFormat, TimeOptions};
 use crate::clock;
@@ -30,9 +31,6 @@ const INDENT: &str = "    ";
 /// Digits that a shown beginning has at least, so that it stays distinct for a while.
 // The first twelve are the millisecond in which the event was received.
 const SHOWN_DIGITS_MIN: usize = 12;
-
-/// Number of events that are read at a time.
-const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -73,11 +71,8 @@ pub(super) async fn list(
         OutputStyle::Plain => None,
     };
     let times = arguments.times.format();
-    let mut text = table(&page.events, (&times, clock::now()), (look, digits));
-    if let Some(next) = page.next {
-        text += &format!("\nnext page: --after {next}\n");
-    }
-    shown::print(&text)
+    let text = table(&page.events, (&times, clock::now()), (look, digits));
+    shown::print(&(text + &continuation(page.next)))
 }
 
 async fn collect(
@@ -85,21 +80,14 @@ async fn collect(
     filter: EventFilter,
     arguments: &Arguments,
 ) -> Result<EventPage, CommandError> {
-    let mut all = EventPage { events: Vec::new(), next: arguments.after, newest: 0 };
     let mut newest_at_begin = None;
-    // A search for a text returns after a second at most, with a cursor and perhaps no events: it
-    // continues there.
-    loop {
-        let limit = (arguments.limit.get() - all.events.len()).min(PAGE);
-        let request = PageRequest { limit, after: all.next };
-        let page = store.list(filter.clone(), request).await?;
-        all.events.extend(page.events);
-        all.newest = *newest_at_begin.get_or_insert(page.newest);
-        all.next = page.next;
-        if all.next.is_none() || all.events.len() >= arguments.limit.get() {
-            return Ok(all);
-        }
-    }
+    let read = async |limit, after| {
+        let page = store.list(filter.clone(), PageRequest { limit, after }).await?;
+        newest_at_begin.get_or_insert(page.newest);
+        Ok((page.events, page.next))
+    };
+    let (events, next) = paged::collect(arguments.limit, arguments.after, read).await?;
+    Ok(EventPage { events, next, newest: newest_at_begin.unwrap_or_default() })
 }
 
 /// Returns how many digits to show of the ids, so that each is found again.
