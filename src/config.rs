@@ -8,6 +8,7 @@ mod known_keys;
 mod issues;
 mod logging;
 mod proxy_auth;
+mod secret_headers;
 mod store_url;
 pub mod tls;
 mod traces;

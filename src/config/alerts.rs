@@ -1,16 +1,15 @@
 //! `[[alerts]]` and `[heartbeat]`: who is sent what of the issues, and the sign of life.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use http::HeaderName;
-
+use super::secret_headers::secret_headers;
 use super::values::{duration, set_if_some};
 use crate::alerts::{Format, HeartbeatSettings, Rules, Settings, TARGETS_MAX, TargetSettings};
 use crate::diagnostics::diagnostic::Diagnostic;
-use crate::diagnostics::table::{Diagnostics, TomlTable, as_text, word, wrong_type};
+use crate::diagnostics::table::{Diagnostics, TomlTable, word};
 use crate::event::SourceName;
-use crate::secret::{self, Environment, Secret};
+use crate::secret::{self, Environment};
 use crate::store::IssueKind;
 
 const HEARTBEAT_EVERY: Duration = Duration::from_mins(5);
@@ -60,7 +59,8 @@ fn take_target(
     let url = table.required_text("url", mistakes);
     let url = url.and_then(|named| secret::find(&named, environment, mistakes));
     let format = table.keyword("format", &Format::NAMED, mistakes).unwrap_or(Format::Slack);
-    let headers = headers(&mut table, environment, mistakes);
+    let headers = table.table_headed("headers", "alerts.headers", mistakes);
+    let headers = headers.map(|it| secret_headers(&it, environment, mistakes)).unwrap_or_default();
     let mut rules = Rules {
         kinds: kinds(&mut table, mistakes),
         sources: sources(&mut table, mistakes),
@@ -105,31 +105,6 @@ fn sources(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<BTre
         }
     }
     Some(names)
-}
-
-fn headers(
-    table: &mut TomlTable<'_>,
-    environment: &Environment,
-    mistakes: &mut Diagnostics,
-) -> BTreeMap<String, Secret> {
-    let mut found = BTreeMap::new();
-    let Some(headers) = table.table_headed("headers", "alerts.headers", mistakes) else {
-        return found;
-    };
-    for (name, value) in headers.entries() {
-        let Some(named) = as_text(headers.document(), value) else {
-            // A key that is not quoted is a secret all the same.
-            mistakes.push(wrong_type(&name.text, value, "a text in quotes").secret());
-            continue;
-        };
-        if name.text.parse::<HeaderName>().is_err() {
-            let message = format!("`{}` is not the name of a header", name.text);
-            mistakes.push(Diagnostic::error(name.place, message));
-        } else if let Some(secret) = secret::find(&named, environment, mistakes) {
-            found.insert(name.text.to_lowercase(), secret);
-        }
-    }
-    found
 }
 
 fn heartbeat(

@@ -10,11 +10,12 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::ReadDocuments;
+use super::secret_headers::secret_headers;
 use super::values::set_if_some;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
-use crate::diagnostics::table::{Diagnostics, TomlTable, as_text, wrong_type};
-use crate::secret::{self, Environment, Secret};
+use crate::diagnostics::table::{Diagnostics, TomlTable};
+use crate::secret::{Environment, Secret};
 use crate::telemetry::traces::{SamplingRatio, TARGET_PATH, Target};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -110,35 +111,13 @@ impl TracesConfig {
             }
         }
         if let Some(headers) = section.table("headers", mistakes) {
-            self.take_headers(&headers, environment, mistakes);
+            // In lower case, one of these replaces one of the same name from the standard variables.
+            self.headers.extend(secret_headers(&headers, environment, mistakes));
         }
         if let Some(share) = section.ratio("sample", mistakes) {
             self.sample = SamplingRatio::new(share).unwrap_or(SamplingRatio::ALL);
         }
         section.finish(mistakes);
-    }
-
-    fn take_headers(
-        &mut self,
-        headers: &TomlTable<'_>,
-        environment: &Environment,
-        mistakes: &mut Diagnostics,
-    ) {
-        for (name, value) in headers.entries() {
-            let Some(named) = as_text(headers.document(), value) else {
-                // A key that is not quoted is a secret all the same.
-                mistakes.push(wrong_type(&name.text, value, "a text in quotes").secret());
-                continue;
-            };
-            if name.text.parse::<HeaderName>().is_err() {
-                let message = format!("`{}` is not the name of a header", name.text);
-                mistakes.push(Diagnostic::error(name.place, message));
-            } else if let Some(secret) = secret::find(&named, environment, mistakes) {
-                // Names of headers ignore case. In lower case, this one replaces one of the same
-                // name from the standard variables.
-                self.headers.insert(name.text.to_lowercase(), secret);
-            }
-        }
     }
 
     /// Returns the secrets of the configured headers, each with the header's name.
