@@ -42,19 +42,8 @@ mod tests {
 
     fn record(second: i64, count: u64) -> RejectionRecord {
         let at = |second| Timestamp::from_second(second).unwrap();
-        RejectionRecord {
-            source: "form".parse().unwrap(),
-            at: at(second + i64::try_from(count).unwrap()),
-            first_at: at(second),
-            count,
-            status: 503,
-            error: "store unavailable".into(),
-            reason: "the webhook could not be stored".to_owned(),
-            hint: None,
-            client: None,
-            bytes: 0,
-            headers: Vec::new(),
-        }
+        let at_last = at(second + i64::try_from(count).unwrap());
+        RejectionRecord { at: at_last, count, ..RejectionRecord::example(at(second)) }
     }
 
     #[test]

@@ -82,20 +82,7 @@ mod tests {
 
     fn reject(rejected: &RecentRejections, second: i64) {
         let at = Timestamp::from_second(second).unwrap();
-        let record = RejectionRecord {
-            source: "form".parse().unwrap(),
-            at,
-            first_at: at,
-            count: 1,
-            status: 503,
-            error: "store unavailable".into(),
-            reason: "the webhook could not be stored".to_owned(),
-            hint: None,
-            client: None,
-            bytes: 0,
-            headers: Vec::new(),
-        };
-        rejected.add(record, true);
+        rejected.add(RejectionRecord::example(at), true);
     }
 
     async fn written(store: &Sqlite) -> (usize, u64) {

@@ -42,6 +42,24 @@ pub struct RejectionRecord {
 }
 
 impl RejectionRecord {
+    /// Returns one of `form` that was rejected at this time, for tests.
+    #[cfg(test)]
+    pub(crate) fn example(at: Timestamp) -> RejectionRecord {
+        RejectionRecord {
+            source: "form".parse().expect("it is a name"),
+            at,
+            first_at: at,
+            count: 1,
+            status: 503,
+            error: "store unavailable".into(),
+            reason: "the webhook could not be stored".to_owned(),
+            hint: None,
+            client: None,
+            bytes: 0,
+            headers: Vec::new(),
+        }
+    }
+
     /// Returns whether the other is this one at another time.
     pub fn is_same_as(&self, other: &RejectionRecord) -> bool {
         let same = |it: &RejectionRecord| (it.first_at, it.error.clone(), it.client);
