@@ -58,7 +58,7 @@ fn condition(cause: &DeadCause) -> IssueCondition {
         place: IssuePlace { source: Some(source.clone()), ..IssuePlace::default() },
         words: IssueWords {
             text,
-            reason: Some(reason.clone()),
+            reason: Some(with_status(reason, *status)),
             hint: None,
             advice: advice(*stage, *status, reason).to_owned(),
         },
@@ -66,6 +66,14 @@ fn condition(cause: &DeadCause) -> IssueCondition {
         unit: "events",
         measure: Measure::Total,
         last_at: *last_at,
+    }
+}
+
+/// Returns the reason with Savio's status, which all of them have, in the place of the digits that were taken out.
+fn with_status(reason: &str, status: Option<u16>) -> String {
+    match status {
+        Some(status) => reason.replacen("answered #", &format!("answered {status}"), 1),
+        None => reason.to_owned(),
     }
 }
 
@@ -82,7 +90,8 @@ fn summed_up(source: &SourceName, rest: &[&DeadCause]) -> Option<IssueCondition>
             reason: None,
             hint: None,
             advice:
-                "List them by cause with `savio-relay dead list`, and begin with the most frequent."
+                "List them with `savio-relay dead list`, or by cause with GET /api/v1/dead/groups, and begin \
+                 with the most frequent."
                     .to_owned(),
         },
         count: events,
@@ -98,6 +107,13 @@ mod tests {
 
     fn at(days: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + days * 24 * 3600).unwrap()
+    }
+
+    #[test]
+    fn reason_names_the_status_that_all_have() {
+        let shown = |status| with_status("Savio answered #: detail: Not #.", status);
+        assert_eq!(shown(Some(400)), "Savio answered 400: detail: Not #.");
+        assert_eq!(shown(None), "Savio answered #: detail: Not #.");
     }
 
     fn cause(kind: &str, events: u64, last_day: i64) -> DeadCause {
